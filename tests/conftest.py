@@ -1,0 +1,51 @@
+"""Fixtures that every test shares: the two interpreters, as real processes."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEVICE_SCRIPTS = ROOT / "tests" / "device"
+_BINARIES = {"packaged": "micropython", "board": "micropython-board"}
+
+
+class Interpreter:
+    """One MicroPython, started anew for each script.
+
+    `name` is "packaged" (64-bit, double floats) or "board" (32-bit, single floats, GIL).
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.binary = str(ROOT / "build" / "bin" / _BINARIES[name])
+
+    def run(self, script, *args, path=(), heap=None, timeout=60, env=None):
+        """Run tests/device/`script`; AssertionError with its whole output when it exits non-zero.
+
+        `path` goes before the project's root and tests/device on the module search path; `heap`
+        is "110K" or the like, None for the interpreter's default.
+        """
+        search = [*map(str, path), str(ROOT), str(DEVICE_SCRIPTS), ".frozen"]
+        command = [self.binary]
+        if heap:
+            command += ["-X", "heapsize=" + heap]
+        command += [str(DEVICE_SCRIPTS / script), *map(str, args)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {}), "MICROPYPATH": ":".join(search)},
+        )
+        assert done.returncode == 0, (
+            f"{self.name}: {script} exited {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        )
+        return done
+
+
+@pytest.fixture(params=sorted(_BINARIES))
+def interpreter(request):
+    """Each test that asks for it runs under both interpreters."""
+    return Interpreter(request.param)
