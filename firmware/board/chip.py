@@ -1,0 +1,41 @@
+"""What the firmware needs of the chip itself, on any board: watchdog, reset, identity, boot number."""
+
+import binascii
+
+import esp32
+import machine
+
+_CAUSES = {1: "power on", 2: "reset", 3: "watchdog", 4: "deep sleep", 5: "soft reset"}  # ESP32
+
+
+def start_watchdog(timeout_ms):
+    """A watchdog with `feed()`; it cannot be stopped, and resets the chip when it is not fed."""
+    return machine.WDT(timeout=timeout_ms)
+
+
+def reset():
+    """Restart the chip; does not return."""
+    machine.reset()
+
+
+def reset_cause():
+    """Why the chip started, in words."""
+    cause = machine.reset_cause()
+    return _CAUSES.get(cause, f"cause {cause}")
+
+
+def identity():
+    """The chip's number as hexadecimal text."""
+    return binascii.hexlify(machine.unique_id()).decode()
+
+
+def count_boot():
+    """Number of this start since NVS was erased, from 1."""
+    nvs = esp32.NVS("holdfast")
+    try:
+        boot = nvs.get_i32("boot") + 1
+    except OSError:  # not there yet
+        boot = 1
+    nvs.set_i32("boot", boot)
+    nvs.commit()
+    return boot
