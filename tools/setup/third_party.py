@@ -1,0 +1,162 @@
+"""Fills `lib/` with the device's third-party packages of third_party.toml, checksums verified.
+
+A file with another checksum is refused, and nothing of its package is put into lib/. aiorepl is
+optional: where MicroPython's package index is out of reach the charger runs without its console.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.setup.paths import (
+    HERE,
+    LIB,
+    MICROPYTHON,
+    STATE,
+    VENV,
+    VENV_PYTHON,
+    clean_environment,
+    replace_file,
+    stamped,
+    write_stamp,
+)  # fmt: skip
+from tools.setup.progress import SetupError, Step
+
+_MIP_TIMEOUT_S = 10
+_MIP_RETRY_S = 24 * 3600
+
+
+def listed(path: Path = HERE / "third_party.toml") -> list[dict]:
+    """The packages of the list, in its order."""
+    return tomllib.loads(path.read_text())["package"]
+
+
+def in_place(package: dict, lib: Path = LIB) -> bool:
+    """Whether lib/ holds every file of the package with its checksum."""
+    return all(_checksum(lib / name) == wanted for name, wanted in package["files"].items())
+
+
+def put(package: dict, found: Path, lib: Path = LIB) -> None:
+    """Copies the package's files from the folder `found` into lib/, after checking all of them.
+
+    Raises SetupError if one is missing or has another checksum; then nothing is copied.
+    """
+    for name, wanted in package["files"].items():
+        if not (found / name).is_file():
+            raise SetupError(f"{package['name']} {package['version']} does not contain {name}")
+        if _checksum(found / name) != wanted:
+            raise SetupError(
+                f"{name} of {package['name']} {package['version']} has the checksum "
+                f"{_checksum(found / name)}, but tools/setup/third_party.toml says {wanted}: "
+                "refused, nothing of it was put into lib/"
+            )
+    for name in package["files"]:
+        replace_file(lib / name, (found / name).read_bytes())
+
+
+def _checksum(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def waiting() -> list[dict]:
+    """The packages that have to be fetched now."""
+    return [package for package in listed() if not in_place(package) and not _given_up(package)]
+
+
+def console_is_off() -> bool:
+    """Whether the optional console package is missing."""
+    return any(package["from"] == "mip" and not in_place(package) for package in listed())
+
+
+def _given_up(package: dict) -> bool:
+    """Whether this optional package could not be had lately, so that it is not tried every time."""
+    if package["from"] != "mip" or os.environ.get("RETRY") == "1":
+        return False
+    when, _, version = stamped(package["name"]).partition(" ")
+    recent = when.isdigit() and 0 <= time.time() - int(when) < _MIP_RETRY_S
+    return recent and version == package["version"]
+
+
+def fetch(step: Step, package: dict) -> None:
+    """Puts one package into lib/. Raises SetupError, except for the optional console package."""
+    step.say(f"{package['name']} {package['version']} ...")
+    sources: dict[str, Callable[[Step, dict, Path], Path]] = {
+        "venv": _from_venv,
+        "sdist": _from_sdist,
+        "mip": _from_mip,
+    }
+    with tempfile.TemporaryDirectory(dir=STATE) as folder:
+        try:
+            put(package, sources[package["from"]](step, package, Path(folder)))
+        except SetupError as error:
+            if package["from"] != "mip":
+                raise
+            with step.log.open("a") as log:
+                log.write(f"{error}\n")
+            write_stamp(package["name"], f"{int(time.time())} {package['version']}")
+            if not str(error).startswith("no answer"):
+                step.say(str(error))
+
+
+def _from_venv(step: Step, package: dict, folder: Path) -> Path:
+    return VENV / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+
+
+def _from_sdist(step: Step, package: dict, folder: Path) -> Path:
+    # The archive has no setup.py: pip unpacks it and then gives up. What it unpacked is enough.
+    step.run(
+        [str(VENV_PYTHON), "-m", "pip", "download", "--no-deps", "--no-binary", ":all:",
+         "--no-clean", "--no-build-isolation", "--retries", "2", "--progress-bar", "off",
+         "-d", str(folder), f"{package['name']}=={package['version']}"],
+        failure="",
+        env=clean_environment(TMPDIR=str(folder), PIP_CONSTRAINT="", PIP_NO_INPUT="1"),
+        may_fail=True,
+    )  # fmt: skip
+    first = next(iter(package["files"]))
+    found = next((path for path in folder.rglob(first) if path.is_file()), None)
+    if found is None:
+        raise SetupError(
+            f"pip could not fetch {package['name']} {package['version']}; is the internet "
+            f"reachable? (what pip said: {step.log})"
+        )
+    return found.parents[first.count("/")]
+
+
+def _from_mip(step: Step, package: dict, folder: Path) -> Path:
+    # mip does not check the server's certificate: the checksum is what protects here.
+    command = f"import mip; mip.install({package['name']!r}, version={package['version']!r}, "
+    command += f"mpy=False, target={str(folder)!r})"
+    step.run(
+        [str(MICROPYTHON), "-c", command],
+        failure="",
+        env=clean_environment(),
+        timeout_s=_MIP_TIMEOUT_S,
+        may_fail=True,
+    )
+    if not any(folder.rglob("*.py")):
+        raise SetupError(f"no answer from the package index for {package['name']}")
+    return folder
+
+
+def remove_leftovers(step: Step) -> None:
+    """Removes from lib/ whatever is not on the list, since all of lib/ goes onto the device."""
+    kept = {name for package in listed() for name in package["files"]}
+    paths = sorted(LIB.rglob("*"), reverse=True) if LIB.is_dir() else []
+    gone = [
+        path for path in paths if path.is_file() and path.relative_to(LIB).as_posix() not in kept
+    ]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    for path in paths:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    if gone:
+        step.say(f"{len(gone)} files that are not in third_party.toml were removed from lib/")
