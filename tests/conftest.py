@@ -40,7 +40,8 @@ class Interpreter:
             env={**os.environ, **(env or {}), "MICROPYPATH": ":".join(search)},
         )
         assert done.returncode == 0, (
-            f"{self.name}: {script} exited {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            f"{self.name}: {script} exited {done.returncode}\n"
+            f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         )
         return done
 

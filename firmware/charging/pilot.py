@@ -71,7 +71,7 @@ class PilotLine:
         self._candidate_ms = 0
 
     def step(self, high_mv, low_mv, driven, dt_ms):
-        """Take one reading; `driven` is the Outputs.pilot that was on the line while it was read."""
+        """Take one reading; `driven` is the Outputs.pilot that was on the line meanwhile."""
         if driven != PILOT_PWM and driven != PILOT_STEADY:
             # The charger itself holds the line at E or F: it says nothing about the car.
             self.raw = UNKNOWN

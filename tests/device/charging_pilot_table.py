@@ -1,6 +1,7 @@
 """Every pair of (pilot state, reading): what the contactor does at once, what follows after 4 s."""
 
 from charging_plant import LEVELS_MV, Plant
+
 from firmware.charging import pilot
 
 # IEC 61851-1 table A.2 / SAE J1772: (letter, from mV, to mV) of the upper level

@@ -9,9 +9,10 @@ import random
 import sys
 
 import world
+from rig import Rig
+
 from firmware import ticks
 from firmware.charging.signals import PILOT_PWM
-from rig import Rig
 
 board_name = sys.argv[1]
 seed = int(sys.argv[2])

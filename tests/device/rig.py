@@ -62,5 +62,3 @@ class Rig:
         self.board.read(self.readings)
         self.controller.step(self.readings, self.permit, world.ms, self.outputs)
         self.board.apply(self.outputs)
-
-
