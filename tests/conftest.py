@@ -2,13 +2,23 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
 
+from tools.virtual import heap_worst
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEVICE_SCRIPTS = ROOT / "tests" / "device"
 _BINARIES = {"packaged": "micropython", "board": "micropython-board"}
+
+
+def pytest_configure(config):
+    """Let virtual boards note their worst heap, anew in each run, for `make bench`."""
+    if not hasattr(config, "workerinput"):  # not in the workers that share the run
+        shutil.rmtree(heap_worst.FOLDER, ignore_errors=True)
+        os.environ[heap_worst.VARIABLE] = str(heap_worst.FOLDER)
 
 
 class Interpreter:
@@ -24,10 +34,10 @@ class Interpreter:
     def run(self, script, *args, path=(), heap=None, timeout=60, env=None):
         """Run tests/device/`script`; AssertionError with its whole output when it exits non-zero.
 
-        `path` goes before the project's root and tests/device on the module search path; `heap`
-        is "110K" or the like, None for the interpreter's default.
+        `path` goes before the project's root, lib and tests/device on the module search path;
+        `heap` is "110K" or the like, None for the interpreter's default.
         """
-        search = [*map(str, path), str(ROOT), str(DEVICE_SCRIPTS), ".frozen"]
+        search = [*map(str, path), str(ROOT), str(ROOT / "lib"), str(DEVICE_SCRIPTS), ".frozen"]
         command = [self.binary]
         if heap:
             command += ["-X", "heapsize=" + heap]

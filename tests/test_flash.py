@@ -134,7 +134,7 @@ def outdated(interpreter, tmp_path, monkeypatch):
     record = firmware_files.manifest(files, "0.1.0")
     files["firmware/manifest.json"] = files["firmware/version.json"] = record
     files["lib/not_ours.mpy"] = b"of another origin"
-    files["lib/microdot/microdot.py"] = b"raise SystemExit('hides the firmware's own')"
+    files["lib/umqtt/simple.py"] = b"raise SystemExit('hides the firmware's own')"
     files["notes.txt"] = b"mine"
     return image.build_image(
         tmp_path / "flash", interpreter.name, files, {"board": "smartevse_v3", "pin": "4711"}
@@ -208,7 +208,7 @@ def test_only_what_is_ours_is_removed(interpreter, outdated):
         assert copied(said) == list(OUTDATED)
         assert sorted(text for text in said if text.startswith("removing ")) == [
             "removing /firmware/gone.html",
-            "removing /lib/microdot/microdot.py",
+            "removing /lib/umqtt/simple.py",
         ]
         there = board.probe("import os; result = os.listdir('/') + os.listdir('/lib')")
         assert "notes.txt" in there

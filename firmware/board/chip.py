@@ -1,4 +1,4 @@
-"""What the firmware needs of the chip itself, on any board: watchdog, reset, identity, boot number."""
+"""What the firmware needs of the chip on any board: watchdog, reset, identity, boot number."""
 
 import binascii
 

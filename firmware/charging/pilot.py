@@ -39,6 +39,7 @@ _SETTLE_MS = const(100)
 # A loose plug must not end a session: A counts later than the others. The contactor does not wait
 # for it, and 4 s remain of the 5 s in which the cable is to be released.
 _GONE_MS = const(1000)
+_ONE_READING_MS = const(20)
 _LONG_MS = const(600000)  # counters stop here, far below the wrap of the ticks
 
 
@@ -100,7 +101,9 @@ class PilotLine:
         else:
             self.diode_ms = 0
             if driven == PILOT_PWM:
-                self.diode_lost_ms = min(self.diode_lost_ms + dt_ms, _LONG_MS)
+                # Counted from the first bad reading: one after a long tick is still only one.
+                known_ms = dt_ms if self.diode_lost_ms else min(dt_ms, _ONE_READING_MS)
+                self.diode_lost_ms = min(self.diode_lost_ms + known_ms, _LONG_MS)
             else:
                 self.diode_lost_ms = 0
 

@@ -17,6 +17,7 @@ _SENTENCES = {
     "Stopping": "Charging is being stopped.",
     "Stopped": "Charging has ended. Unplug the cable, or press start to charge again.",
     "NoPermit": "Charging is not permitted.",
+    "Console": "Charging waits: somebody works at the serial console.",
     "OutOfService": "The charger is out of service.",
     "NeedsVentilation": "The car asks for a ventilated room, and this one is not.",
     "LimitInstallation": "Paused: the installation's limit is below 6 A.",

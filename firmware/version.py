@@ -1,0 +1,3 @@
+"""The firmware's version, as the page, the console and the cloud show it."""
+
+VERSION = "0.2.0"

@@ -1,0 +1,24 @@
+"""Settings: every bad value, every damage and every power cut, under both interpreters."""
+
+import json
+
+from firmware import settings
+
+
+def test_bad_values_and_damaged_files(interpreter, tmp_path):
+    interpreter.run("settings_check.py", tmp_path)
+
+
+def test_power_cut_at_every_flash_operation(interpreter):
+    done = interpreter.run("settings_power_cut.py")
+    assert int(done.stdout.split()[1]) >= 10, "the sweep met hardly any flash operation"
+
+
+def test_host_tools_write_the_same_file(tmp_path):
+    (tmp_path / "settings.json").write_bytes(
+        settings.encode({"board": "esp32_devkit", "phases": 1})
+    )
+    loaded = settings.Settings(str(tmp_path))
+    loaded.load()
+    assert (loaded.notice, loaded.board, loaded.phases) == (None, "esp32_devkit", 1)
+    json.dumps(list(loaded.describe()))
