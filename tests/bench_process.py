@@ -52,7 +52,7 @@ class RunningBench:
 
     def get(self, path, base=None):
         """Status and content of an address of the bench, or of `base`."""
-        return _exchange(urllib.request.Request((base or self.ready["bench"]) + path))
+        return _exchange(urllib.request.Request((base or self.ready["bench"]) + "/" + path))
 
     def post(self, path, **fields):
         """Status and content of an action of the bench."""
@@ -60,7 +60,7 @@ class RunningBench:
 
     def post_bytes(self, path, body):
         headers = {"Content-Type": "application/json"}
-        return _exchange(urllib.request.Request(self.ready["bench"] + path, body, headers))
+        return _exchange(urllib.request.Request(self.ready["bench"] + "/" + path, body, headers))
 
     def hardware(self):
         return self.get("hardware")[1]

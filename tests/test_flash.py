@@ -244,6 +244,8 @@ def test_interrupted_by_ctrl_c(interpreter, tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a job in the background of a script is born deaf to Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         for line in process.stdout:
             if "3/" in line:

@@ -20,7 +20,6 @@ from tools.virtual.process import (
     WORLD,
     VirtualBoard,
     VirtualBoardError,
-    interpreter_version,
 )
 
 MPREMOTE = [sys.executable, "-m", "mpremote", "connect"]

@@ -10,6 +10,7 @@ lines of any length and waits for ever.
 """
 
 import asyncio
+import json
 
 from microdot import Request, Response
 from micropython import const
@@ -47,7 +48,9 @@ class _Refused(Exception):
 def error(status, sentence):
     """The answer to a request that failed: {"error": sentence}."""
     phrase = _PHRASES.get(status, "Error")
-    return Response({"error": sentence}, status, {"Cache-Control": "no-store"}, phrase)
+    body = json.dumps({"error": sentence})
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Response(body, status, headers, phrase)
 
 
 class Server:
@@ -97,7 +100,7 @@ class Server:
         request = None
         try:
             peer = stream.get_extra_info("peername")
-            request = await Request.create(self._application, reader, stream, peer)
+            request = await Request.create(self._application, reader, stream, peer)  # type: ignore[arg-type]
             if request is None or request.content_length < 0:
                 raise ValueError
             if request.content_length > _BODY_BYTES:

@@ -93,8 +93,8 @@ async def _run() -> int:
 
         facts: dict[str, Any] = {
             "ready": True,
-            "page": f"http://{LOOPBACK}:{ports.http}/",
-            "bench": f"http://{LOOPBACK}:{ports.bench}/",
+            "page": f"http://{LOOPBACK}:{ports.http}",
+            "bench": f"http://{LOOPBACK}:{ports.bench}",
             "serial": board.serial_path,
             "mqtt": f"{LOOPBACK}:{ports.mqtt}",
             "pin": flash.pin,

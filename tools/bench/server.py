@@ -144,7 +144,7 @@ def _tail(board: Any, wanted: int) -> dict[str, Any]:
 def _charger_status(page: str) -> Any:
     """What GET /api/status of the charger says, or None while it does not answer."""
     try:
-        with urllib.request.urlopen(page + "api/status", timeout=_PATIENCE_S) as answer:
+        with urllib.request.urlopen(page + "/api/status", timeout=_PATIENCE_S) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return None

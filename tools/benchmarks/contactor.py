@@ -57,6 +57,7 @@ def measure(interpreter):
         board.set_world(plugged=True, cable_a=32, draw_ma=16000)
         with Load(board) as load:
             for _ in range(TRIALS):
+                board.wait_hardware(lambda h: h["contactor"] == "open", 5, "the contactor")
                 board.set_world(car_state="C")
                 board.wait_hardware(lambda h: h["contactor"] == "closed", 20, "the contactor")
                 time.sleep(random.uniform(0.1, 0.5))  # any moment within a tick

@@ -19,6 +19,7 @@ from tools import firmware_files
 from tools.virtual import process
 
 CACHE = process.ROOT / "build" / "images"
+KEPT_IMAGES = 40  # of 4 MB each
 
 
 def build_image(path, interpreter, files, settings=None, partitions=process.STOCK_PARTITIONS):
@@ -65,10 +66,19 @@ def build_image(path, interpreter, files, settings=None, partitions=process.STOC
                     + done.stderr[-500:]
                 )
             flash.replace(kept)
+            _forget_old()
+    os.utime(kept)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(kept, path)
     return path
+
+
+def _forget_old():
+    """Keep the images that were used last: each change of a source makes others."""
+    kept = sorted(CACHE.glob("*.flash"), key=lambda path: path.stat().st_mtime)
+    for path in kept[:-KEPT_IMAGES]:
+        path.unlink(missing_ok=True)
 
 
 def charger_files(interpreter):

@@ -4,7 +4,7 @@
 
 const $ = (id) => document.getElementById(id);
 const LEVELS = [[12, "A"], [9, "B"], [6, "C"], [3, "D"], [0, "E"], [-12, "F"]];
-const POLL_MS = 200, SLOW_POLL_MS = 1000, NOTICE_MS = 9000, HOLD_MS = 1500;
+const POLL_MS = 200, SLOW_POLL_MS = 1000, NOTICE_MS = 9000, HOLD_MS = 1500, LOST_MS = 2000;
 let serialFrom = 0, pageAnswers = null, noticeTimer = 0, lastHardware = null, pageUrl = "";
 
 async function ask(path, fields) {
@@ -171,10 +171,15 @@ async function showSerial() {
 // Watching
 
 async function watch(every_ms, look) {
+  let failingSince = 0;
   for (;;) {
     try {
       await look();
+      failingSince = 0;
     } catch {
+      failingSince ||= performance.now();
+    }
+    if (failingSince && performance.now() - failingSince > LOST_MS) {
       $("state").textContent = "The bench does not answer.";
       $("state").className = "bad";
       $("reason").textContent = "Is make run still running?";
