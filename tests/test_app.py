@@ -64,9 +64,9 @@ def charger(interpreter, tmp_path):
     """A function that starts a charger with these settings, or with these files instead."""
     started = []
 
-    def start(settings=SETTINGS, extra=None, wait="holdfast: running"):
+    def start(settings=SETTINGS, extra=None, wait="holdfast: running", wiring="smartevse_v3"):
         flash = image.build_charger(tmp_path / "flash", interpreter.name, settings, extra)
-        one = Charger(interpreter.name, flash, "smartevse_v3", ports={80: free_port()})
+        one = Charger(interpreter.name, flash, wiring, ports={80: free_port()})
         started.append(one)
         one.power_on()
         one.wait_serial(wait, 15)
@@ -75,6 +75,26 @@ def charger(interpreter, tmp_path):
     yield start
     for one in started:
         one.close()
+
+
+@pytest.mark.parametrize("board", ["esp32_devkit", "sweep_board"])
+def test_other_boards_charge(charger, board):
+    """The other real board, and one that exists as data of the tests alone."""
+    wiring = ROOT / "firmware" / "board" / f"{board}.py"
+    extra = {}
+    if not wiring.exists():
+        wiring = ROOT / "tests" / "device" / f"{board}.py"
+        extra[f"firmware/board/{board}.py"] = wiring.read_bytes()
+    tethered = board == "esp32_devkit"
+    settings = {**SETTINGS, "board": board, "tethered": tethered, "tethered_cable_a": 20}
+    c = charger(settings, extra, wiring=wiring)
+    c.charge()
+    c.wait_hardware(lambda h: 15000 <= h["current_ma"] <= 16000, 10, "16 A to flow")
+    status = c.wait_status(lambda s: s["state"] == "Charging")
+    assert status["cable"]["rating_a"] == (20 if tethered else 32)
+    assert c.hardware()["lock"] == ("unlocked" if tethered else "locked")
+    c.set_world(car_state="B")
+    c.wait_hardware(lambda h: h["contactor"] == "open", 5, "the contactor to open")
 
 
 def test_boots_serves_and_charges(charger):

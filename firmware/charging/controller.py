@@ -464,7 +464,7 @@ class Controller:
                 self.reason = "Stopped"
             else:
                 self.state = "Preparing"
-                self.reason = permit.reason
+                self.reason = permit.reason or "Starting"
         else:
             outputs.led = LED_WAITING
             self._describe_session(readings, permit, limit_ma, outputs)
