@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 import subprocess
 
 import pytest
@@ -15,10 +14,8 @@ _BINARIES = {"packaged": "micropython", "board": "micropython-board"}
 
 
 def pytest_configure(config):
-    """Let virtual boards note their worst heap, anew in each run, for `make bench`."""
-    if not hasattr(config, "workerinput"):  # not in the workers that share the run
-        shutil.rmtree(heap_worst.FOLDER, ignore_errors=True)
-        os.environ[heap_worst.VARIABLE] = str(heap_worst.FOLDER)
+    """Let virtual boards note their worst heap, for `make bench`."""
+    os.environ.setdefault(heap_worst.VARIABLE, str(heap_worst.folder()))
 
 
 class Interpreter:

@@ -43,7 +43,6 @@ _WITHDRAWN_MS = const(6000)
 # IEC 61851-1:2017, table A.6: a car may take 5 s to follow; no change before that
 _DUTY_HOLD_MS = const(5000)
 _DIODE_SEEN_MS = const(60)  # before closing
-_DIODE_LOST_MS = const(60)  # a reading without the lower half may be a missed sample; 60 ms is not
 _RECLOSE_MS = const(1000)  # a flickering pilot must not rattle the contactor
 _FEEDBACK_MS = const(500)  # for the auxiliary contact to follow, bouncing included
 _OPENED_MS = const(200)  # for a contactor without feedback to be counted as open
@@ -195,7 +194,7 @@ class Controller:
         self._report(faults.UNLOCK_FAILED, self.lock.failed == cable_lock.UNLOCK, dt_ms)
 
         with_car = line.letter == pilot.B or line.letter == pilot.C or line.letter == pilot.D
-        self._report(faults.DIODE, with_car and line.diode_lost_ms >= _DIODE_LOST_MS, dt_ms)
+        self._report(faults.DIODE, with_car and line.diode_lost(), dt_ms)
         shorted = line.letter == pilot.E or line.letter == pilot.F
         self._report(faults.PILOT_SHORT, shorted and line.raw != pilot.UNKNOWN, dt_ms)
 
@@ -321,11 +320,7 @@ class Controller:
         self._reclose_ms = max(0, self._reclose_ms - dt_ms)
         if outputs.contactor:
             self._withdrawn_ms = 0 if self.offering else self._withdrawn_ms + dt_ms
-            if (
-                not safe
-                or line.diode_lost_ms >= _DIODE_LOST_MS
-                or self._withdrawn_ms >= _WITHDRAWN_MS
-            ):
+            if not safe or line.diode_lost() or self._withdrawn_ms >= _WITHDRAWN_MS:
                 outputs.contactor = False
                 self._reclose_ms = _RECLOSE_MS
         elif (

@@ -5,8 +5,8 @@ by the controller, which knows what it drives. Promises, for one `step` a tick:
 
 - `raw` is the letter of this very reading: the contactor opens by it, at once.
 - `letter` is `raw` after it stood still for a while: the contactor closes by it.
-- `diode_ms` tells for how long the lower half has shown the car's diode, `diode_lost_ms` for how
-  long it has not.
+- `diode_ms` tells for how long the lower half has shown the car's diode, `diode_lost` that it does
+  so no more.
 
 Levels and windows: IEC 61851-1:2017 annex A, table A.2 (SAE J1772 agrees).
 """
@@ -39,7 +39,10 @@ _SETTLE_MS = const(100)
 # A loose plug must not end a session: A counts later than the others. The contactor does not wait
 # for it, and 4 s remain of the 5 s in which the cable is to be released.
 _GONE_MS = const(1000)
-_ONE_READING_MS = const(20)
+# A reading without the lower half may be a sample that was missed, and one reading after a long
+# tick is still only one; two of them over 60 ms are a missing diode.
+_LOST_MS = const(60)
+_LOST_READINGS = const(2)
 _LONG_MS = const(600000)  # counters stop here, far below the wrap of the ticks
 
 
@@ -67,7 +70,8 @@ class PilotLine:
         self.letter = UNKNOWN
         self.settled_ms = 0  # how long `raw` has agreed with `letter`
         self.diode_ms = 0
-        self.diode_lost_ms = 0
+        self._lost_ms = 0
+        self._lost_readings = 0
         self._candidate = UNKNOWN
         self._candidate_ms = 0
 
@@ -76,7 +80,7 @@ class PilotLine:
         if driven != PILOT_PWM and driven != PILOT_STEADY:
             # The charger itself holds the line at E or F: it says nothing about the car.
             self.raw = UNKNOWN
-            self.settled_ms = self.diode_ms = self.diode_lost_ms = 0
+            self.settled_ms = self.diode_ms = self._lost_ms = self._lost_readings = 0
             self._candidate = UNKNOWN
             return
         raw = letter_of(high_mv, self.letter)
@@ -97,15 +101,18 @@ class PilotLine:
                 self._candidate = UNKNOWN
         if driven == PILOT_PWM and low_mv < _DIODE_MV:
             self.diode_ms = min(self.diode_ms + dt_ms, _LONG_MS)
-            self.diode_lost_ms = 0
+            self._lost_ms = self._lost_readings = 0
         else:
             self.diode_ms = 0
             if driven == PILOT_PWM:
-                # Counted from the first bad reading: one after a long tick is still only one.
-                known_ms = dt_ms if self.diode_lost_ms else min(dt_ms, _ONE_READING_MS)
-                self.diode_lost_ms = min(self.diode_lost_ms + known_ms, _LONG_MS)
+                self._lost_ms = min(self._lost_ms + dt_ms, _LONG_MS)
+                self._lost_readings = min(self._lost_readings + 1, _LOST_READINGS)
             else:
-                self.diode_lost_ms = 0
+                self._lost_ms = self._lost_readings = 0
+
+    def diode_lost(self):
+        """True when the PWM's lower half has been missing for longer than a bad sample explains."""
+        return self._lost_readings >= _LOST_READINGS and self._lost_ms >= _LOST_MS
 
     def draws(self):
         """True while this reading alone shows a car that wants energy (C or D)."""
