@@ -60,4 +60,3 @@ _line = _why_not()
 if _line:
     print("holdfast: " + _line + "; outputs safe")
 START = _line is None
-del _bytes_of, _missing, _why_not, _line  # the application needs their memory

@@ -57,7 +57,9 @@ BOARD = {
         "unlock": (1, 0),
         "pulse_ms": 400,  # never driven longer than this (motors bear 300 to 600)
         "feedback_pin": 35,
-        "locked_level": 0,  # contact closed to ground: a broken wire reads "not locked"
+        # 0 for the kind that SmartEVSE's menu calls solenoid (Dostar, Ratio, DUOSIDA ELB and ELM),
+        # 1 for the kind that it calls motor (DUOSIDA EL, Phoenix Contact)
+        "locked_level": 0,
     },
     # Which LEDs shine. Colours: red, green, blue.
     "led": {

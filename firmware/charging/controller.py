@@ -138,8 +138,8 @@ class Controller:
         self._unlock_asked = True
 
     def unlocked(self):
-        """True when the lock's contact says so."""
-        return not self._uses_lock or self._lock_position == LOCK_UNLOCKED
+        """True when a pulse has opened the lock and its contact agrees."""
+        return not self._uses_lock or self.lock.opened
 
     def uses_lock(self):
         return self._uses_lock
@@ -249,6 +249,7 @@ class Controller:
                 self._finished = True
             if self._unlock_asked:
                 self._unlocking = True
+                self.lock.unlock_again()
             self._unlock_asked = False
             self._stop_asked = ""
 

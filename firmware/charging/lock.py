@@ -3,6 +3,9 @@
 The motor gets pulses: drive, let the contact settle, look, and try again after a rest. The board
 bounds each pulse by itself as well. Unlocking waits until the caller says that the contactor is
 confirmed open, and stops at once when it is not any more.
+
+One contact cannot tell a bolt that is out from one that is stuck half way: it only says "not
+locked". So "open" is believed only after a pulse that opened, and whoever asks again gets another.
 """
 
 from micropython import const
@@ -36,6 +39,7 @@ class Lock:
     def __init__(self, pulse_ms):
         self.drive = DRIVE_OFF
         self.failed = LEAVE
+        self.opened = False  # the last pulse was one to unlock, and the contact agrees
         self._pulse_ms = pulse_ms
         self._phase = _RESTING
         self._left_ms = 0  # of the phase
@@ -49,6 +53,10 @@ class Lock:
         if self._phase == _RESTING:
             self._left_ms = 0
 
+    def unlock_again(self):
+        """Drive one more pulse when unlocking is wanted next, whatever the contact says."""
+        self.opened = False
+
     def resting(self):
         """True when no pulse runs and the contact has settled."""
         return self._phase == _RESTING
@@ -59,6 +67,8 @@ class Lock:
         if want == UNLOCK and not may_unlock:
             want = LEAVE
         at_goal = position == (LOCK_LOCKED if self._direction == LOCK else LOCK_UNLOCKED)
+        if position != LOCK_UNLOCKED:
+            self.opened = False
 
         if self._phase == _DRIVING:
             unwanted = want == -self._direction or (self._direction == UNLOCK and want != UNLOCK)
@@ -72,6 +82,7 @@ class Lock:
                 return
             self._phase = _RESTING
             self._left_ms = 0 if at_goal else _REST_MS
+            self.opened = at_goal and self._direction == UNLOCK
 
         if want != self._direction:
             self._direction = want
@@ -79,7 +90,7 @@ class Lock:
             at_goal = position == (LOCK_LOCKED if want == LOCK else LOCK_UNLOCKED)
         if want == LEAVE:
             return
-        if at_goal:
+        if at_goal and (want == LOCK or self.opened):
             self.retry()
             return
         if self._left_ms:
@@ -91,6 +102,7 @@ class Lock:
                 self._left_ms = _UNLOCK_AGAIN_MS
             return
         self._tries += 1
+        self.opened = False
         self.drive = DRIVE_LOCK if want == LOCK else DRIVE_UNLOCK
         self._phase = _DRIVING
         self._left_ms = self._pulse_ms

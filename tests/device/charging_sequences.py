@@ -313,6 +313,23 @@ def jammed_lock():
     assert p.readings.lock == LOCK_UNLOCKED
 
 
+def bolt_stuck_half_way():
+    """The contact says "not locked", the bolt holds: a pulse opens it, and each request another."""
+    p = plant()
+    p.run(2000)
+    assert p.controller.unlocked()
+    pulses = 0
+    for request in range(2):
+        p.controller.request_unlock()
+        driven = False
+        for _ in range(100):
+            p.tick()
+            if p.outputs.lock_drive == DRIVE_UNLOCK and not driven:
+                pulses += 1
+            driven = p.outputs.lock_drive != DRIVE_OFF
+        assert pulses == request + 1, pulses
+
+
 def lock_lost():
     p = charging()
     p.readings.lock = LOCK_BETWEEN
@@ -517,6 +534,7 @@ SEQUENCES = (
     stop_and_start,
     ventilation,
     jammed_lock,
+    bolt_stuck_half_way,
     lock_lost,
     welded,
     residual_current,

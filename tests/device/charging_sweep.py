@@ -220,9 +220,13 @@ def until(condition, most_ms, what):
 
 
 def recovers():
-    """From wherever the charger is: repaired, a car can be unplugged, plugged in and charged."""
+    """From wherever the charger is: repaired, a car can be unplugged, plugged in and charged.
+
+    Somebody presses "release the cable": a bolt that stuck half way looks open to its contact.
+    """
     repair()
     change(car_connected=False)
+    rig.controller.request_unlock()
     until(lambda: not socket or not world.lock_holds(), 30000, "the cable is not released")
     change(plugged=False)
     until(lambda: rig.controller.state == "Available", 15000, "not available again")
