@@ -61,9 +61,14 @@ class KeyFile:
         self._forget()
         try:
             size = os.stat(self.path)[6]
-            self._file = open(self.path, "rb")
+            file = open(self.path, "rb")
         except OSError:
             return  # no list yet
+        self.take(file, size)
+
+    def take(self, file, size):
+        """Read the header of the open `file` of `size` bytes, and keep it open for lookups."""
+        self._file = file
         header = bytearray(keys.SIZE)
         problem = self._header_at(0, size, header)
         if problem:
@@ -114,7 +119,7 @@ class KeyFile:
         return False
 
     def find(self, uid):
-        """Index of the card number `uid` (bytes) with its row in `row`, or -1. Expiry is not asked."""
+        """Index of the card number `uid` (bytes), its row in `row`, or -1. Expiry is not asked."""
         return keys.find(self, self.count, uid, self.row)
 
     def entry(self, index):

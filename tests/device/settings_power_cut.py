@@ -5,61 +5,9 @@ done, and stays dead until it is mounted again.
 """
 
 import vfs
+from flash_in_ram import mounted
 
 from firmware.settings import Settings
-
-_SIZE = 4096
-_BLOCKS = 32
-
-
-class Flash:
-    """NOR flash in RAM: programming clears bits, erasing sets them; dead after `left` of both."""
-
-    def __init__(self, data=None):
-        self.data = data or bytearray(b"\xff" * (_SIZE * _BLOCKS))
-        self.left = -1
-        self.portion = 0  # how much of the fatal operation is done, in quarters
-
-    def readblocks(self, n, buf, offset=0):
-        at = n * _SIZE + offset
-        buf[:] = memoryview(self.data)[at : at + len(buf)]
-        return 0
-
-    def _alive(self, length):
-        if self.left < 0:
-            return length
-        if self.left == 0:
-            return 0
-        self.left -= 1
-        return length if self.left else length * self.portion // 4
-
-    def writeblocks(self, n, buf, offset=0):
-        at = n * _SIZE + offset
-        todo = self._alive(len(buf))
-        for i in range(todo):
-            self.data[at + i] &= buf[i]
-        return 0 if self.left else -5
-
-    def ioctl(self, op, n):
-        if op == 4:
-            return _BLOCKS
-        if op == 5:
-            return _SIZE
-        if op == 6:
-            todo = self._alive(_SIZE)
-            at = n * _SIZE
-            for i in range(todo):
-                self.data[at + i] = 0xFF
-            return 0 if self.left else -5
-        return 0
-
-
-def mounted(data=None):
-    flash = Flash(data)
-    if data is None:
-        vfs.VfsLfs2.mkfs(flash, progsize=256)
-    vfs.mount(vfs.VfsLfs2(flash, progsize=256), "/cut")
-    return flash
 
 
 def loaded():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from tools.benchmarks import contactor, memory, startup, table
+from tools.benchmarks import contactor, keys, memory, startup, table
 
 RESULT = pathlib.Path(__file__).resolve().parents[2] / "build" / "bench.json"
 
@@ -14,6 +14,7 @@ GROUPS = (
     ("Contactor (packaged interpreter, same load)", contactor.measure, "packaged"),
     ("Memory (board interpreter)", memory.measure),
     ("Allocation (board interpreter)", memory.measure_tick),
+    ("A list of 1,000 keys (board interpreter)", keys.measure),
     ("Start (board interpreter)", startup.measure, "board"),
     ("Start (packaged interpreter)", startup.measure, "packaged"),
 )

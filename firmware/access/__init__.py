@@ -1,0 +1,1 @@
+"""The access room: who may charge, and when. Pure: no pins, no files, no clock of its own."""
