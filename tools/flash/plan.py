@@ -29,7 +29,7 @@ def check_device(about: dict[str, Any]) -> tuple[int, int]:
     if (major, minor) < OLDEST:
         raise FlashError(
             f"{name} is too old, Holdfast needs 1.24 or newer: install a newer one on the board "
-            "(micropython.org), and flash again"
+            "and flash again"
         )
     bytecode = (about["mpy"] & 0xFF, about["mpy"] >> 8 & 3)
     if bytecode != BYTECODE:
