@@ -38,9 +38,9 @@ from firmware.charging.signals import (
     PROXIMITY_NONE,
 )
 
-# IEC 61851-1:2017, table A.6: open under load when the car does not react to the end of the PWM
+# IEC 61851-1: open under load when the car does not react to the end of the PWM
 _WITHDRAWN_MS = const(6000)
-# IEC 61851-1:2017, table A.6: a car may take 5 s to follow; no change before that
+# IEC 61851-1: a car may take 5 s to follow; no change before that
 _DUTY_HOLD_MS = const(5000)
 _DIODE_SEEN_MS = const(60)  # before closing
 _RECLOSE_MS = const(1000)  # a flickering pilot must not rattle the contactor
@@ -113,7 +113,6 @@ class Controller:
         self._duty_hold_ms = 0
         self._reclose_ms = 0
         self._withdrawn_ms = 0
-        self._closed_ms = 0  # commanded closed for
         self._opened_ms = 0  # commanded open for
         self._mismatch_ms = 0  # feedback and command differ for
         self._proximity_ms = 0
@@ -140,9 +139,6 @@ class Controller:
     def unlocked(self):
         """True when a pulse has opened the lock and its contact agrees."""
         return not self._uses_lock or self.lock.opened
-
-    def uses_lock(self):
-        return self._uses_lock
 
     def step(self, readings, permit, now_ms, outputs):
         """One tick: `outputs` holds what was driven while `readings` were taken, then what is next.
@@ -338,9 +334,7 @@ class Controller:
 
         if outputs.contactor:
             self._opened_ms = 0
-            self._closed_ms = min(self._closed_ms + dt_ms, _LONG_MS)
         else:
-            self._closed_ms = 0
             self._opened_ms = min(self._opened_ms + dt_ms, _LONG_MS)
 
     def _confirmed_open(self, readings):

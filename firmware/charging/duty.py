@@ -1,4 +1,4 @@
-"""Duty of the pilot's PWM and the current it offers (IEC 61851-1:2017, tables A.7 and A.8)."""
+"""Duty of the pilot's PWM and the current it offers (IEC 61851-1)."""
 
 from micropython import const
 

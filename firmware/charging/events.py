@@ -14,18 +14,6 @@ FAULT_CLEARED = const(6)
 LOCKED = const(7)
 UNLOCKED = const(8)
 
-KINDS = (
-    "",
-    "SessionStarted",
-    "SessionEnded",
-    "Charging",
-    "Paused",
-    "Fault",
-    "FaultCleared",
-    "Locked",
-    "Unlocked",
-)
-
 
 class EventQueue:
     """At most `size` events of the form (kind, code, value, now_ms), first in first out.

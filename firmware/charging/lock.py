@@ -57,10 +57,6 @@ class Lock:
         """Drive one more pulse when unlocking is wanted next, whatever the contact says."""
         self.opened = False
 
-    def resting(self):
-        """True when no pulse runs and the contact has settled."""
-        return self._phase == _RESTING
-
     def step(self, want, may_unlock, position, dt_ms):
         """Decide `drive` for this tick from what is wanted; `position` is Readings.lock."""
         self._left_ms = max(0, self._left_ms - dt_ms)

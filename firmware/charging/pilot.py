@@ -8,7 +8,7 @@ by the controller, which knows what it drives. Promises, for one `step` a tick:
 - `diode_ms` tells for how long the lower half has shown the car's diode, `diode_lost` that it does
   so no more.
 
-Levels and windows: IEC 61851-1:2017 annex A, table A.2 (SAE J1772 agrees).
+Levels: IEC 61851-1; their windows: SAE J1772.
 """
 
 from micropython import const
@@ -68,7 +68,6 @@ class PilotLine:
     def __init__(self):
         self.raw = UNKNOWN
         self.letter = UNKNOWN
-        self.settled_ms = 0  # how long `raw` has agreed with `letter`
         self.diode_ms = 0
         self._lost_ms = 0
         self._lost_readings = 0
@@ -80,16 +79,14 @@ class PilotLine:
         if driven != PILOT_PWM and driven != PILOT_STEADY:
             # The charger itself holds the line at E or F: it says nothing about the car.
             self.raw = UNKNOWN
-            self.settled_ms = self.diode_ms = self._lost_ms = self._lost_readings = 0
+            self.diode_ms = self._lost_ms = self._lost_readings = 0
             self._candidate = UNKNOWN
             return
         raw = letter_of(high_mv, self.letter)
         self.raw = raw
         if raw == self.letter:
             self._candidate = UNKNOWN
-            self.settled_ms = min(self.settled_ms + dt_ms, _LONG_MS)
         else:
-            self.settled_ms = 0
             if raw != self._candidate:
                 self._candidate = raw
                 self._candidate_ms = 0

@@ -2,10 +2,9 @@
 
 from micropython import const
 
-# Why a session ended: the Reason values of OCPP 1.6, section 7.36
+# Why a session ended: Reason values of OCPP 1.6
 EV_DISCONNECTED = "EVDisconnected"
 LOCAL = "Local"
-REMOTE = "Remote"
 UNLOCK_COMMAND = "UnlockCommand"
 
 _LONG_S = const(0x3FFFFFFF)

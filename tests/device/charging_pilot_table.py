@@ -4,7 +4,7 @@ from charging_plant import LEVELS_MV, Plant
 
 from firmware.charging import pilot
 
-# IEC 61851-1 table A.2 / SAE J1772: (letter, from mV, to mV) of the upper level
+# IEC 61851-1 / SAE J1772: (letter, from mV, to mV) of the upper level
 WINDOWS = (
     (pilot.A, 11400, 12600),
     (pilot.B, 8360, 9560),

@@ -1,4 +1,4 @@
-"""The sequences of IEC 61851-1 annex A in virtual time, with their timing in ticks of 20 ms.
+"""The sequences of IEC 61851-1 in virtual time, with their timing in ticks of 20 ms.
 
 Each sequence runs twice: from tick 0, and across the wrap of the ticks.
 """
@@ -6,7 +6,7 @@ Each sequence runs twice: from tick 0, and across the wrap of the ticks.
 from charging_plant import TICK_MS, Plant
 
 from firmware import ticks
-from firmware.charging import events, faults
+from firmware.charging import faults
 from firmware.charging.duty import offered_ma, permille_of
 from firmware.charging.signals import (
     DRIVE_OFF,
@@ -21,6 +21,19 @@ from firmware.charging.signals import (
     PILOT_PWM,
     PILOT_STEADY,
     PROXIMITY_FAULT,
+)
+
+# Names of firmware.charging.events, by number
+KINDS = (
+    "",
+    "SessionStarted",
+    "SessionEnded",
+    "Charging",
+    "Paused",
+    "Fault",
+    "FaultCleared",
+    "Locked",
+    "Unlocked",
 )
 
 start_ms = 0
@@ -52,7 +65,7 @@ def kinds(p):
         event = p.events.pop()
         if event is None:
             return told
-        told.append(events.KINDS[event[0]] + (":" + event[1] if event[1] else ""))
+        told.append(KINDS[event[0]] + (":" + event[1] if event[1] else ""))
 
 
 def opens_now(p):

@@ -10,7 +10,7 @@ from tools.benchmarks.charger import ERASE_MS, Load, ask, running
 from tools.benchmarks.table import Row
 
 TRIALS = 20
-STANDARD_MS = 100  # IEC 61851-1:2017, table A.6: open within 100 ms of C or D -> B
+STANDARD_MS = 100  # IEC 61851-1: open within 100 ms of C or D -> B
 TICK_MS = 20  # the design's longest
 # What the virtual board's ADC does not take of real time: 33 samples, 121 us apart
 BURST_MS = 4

@@ -40,7 +40,7 @@ _CONTACTOR_FEEDBACK = const(7)
 _RCD = const(8)
 _METER = const(9)
 
-# Electrics of IEC 61851-1 annex A: source of +-12 V behind 1 kohm; the car's resistors.
+# Electrics of IEC 61851-1: source of +-12 V behind 1 kohm; the car's resistors.
 _SOURCE_MV = const(12000)
 _SOURCE_OHM = const(1000)
 _DIODE_MV = const(700)
