@@ -217,9 +217,7 @@ def test_a_file_that_is_not_in_the_package_is_named(tmp_path):
 
 def test_the_list_pins_a_version_and_a_checksum_for_every_file_in_lib():
     listed = third_party.listed()
-    assert {entry["name"] for entry in listed} == {
-        "microdot", "micropython-umqtt.simple", "aiorepl",
-    }  # fmt: skip
+    assert {entry["name"] for entry in listed} == {"micropython-umqtt.simple", "aiorepl"}
     for entry in listed:
         assert re.fullmatch(r"[\d.]+", entry["version"])
         assert all(re.fullmatch(r"[0-9a-f]{64}", value) for value in entry["files"].values())
@@ -227,11 +225,6 @@ def test_the_list_pins_a_version_and_a_checksum_for_every_file_in_lib():
     names = {name for entry in listed for name in entry["files"]}
     present = {path.relative_to(ROOT / "lib").as_posix() for path in (ROOT / "lib").rglob("*.py")}
     assert present <= names
-
-
-def test_microdot_is_the_same_release_on_the_host_and_on_the_device():
-    microdot = next(entry for entry in third_party.listed() if entry["name"] == "microdot")
-    assert f"microdot=={microdot['version']} " in (SETUP / "requirements.txt").read_text()
 
 
 def test_every_python_package_has_an_exact_version_and_checksums():

@@ -1,13 +1,20 @@
-"""The web server against good, bad, slow and too many clients; nothing may hold up a 16 ms tick."""
+"""The web server over real sockets: good, bad, slow and too many clients; a 16 ms tick goes on."""
 
 import asyncio
 import json
 import sys
 
+from journal_flash import Nor
+from web_wire import parsed
+
 from firmware import clock, ticks
+from firmware.access.authorization import Authorization
 from firmware.charging.controller import ChargingConfig, Controller
 from firmware.charging.limits import Derating, Limits
-from firmware.charging.signals import Capabilities, Outputs, Readings
+from firmware.charging.signals import Capabilities, Outputs, Permit, Readings
+from firmware.journal.journal import Journal
+from firmware.journal.raw_store import RawStore
+from firmware.recorder import Recorder
 from firmware.settings import Settings
 from firmware.supervisor import Supervisor
 from firmware.web.routes import application
@@ -17,8 +24,17 @@ PORT = int(sys.argv[1])
 longest_gap_ms = 0
 
 
+class Keys:
+    count = 0
+    notice = None
+
+
+class Board:
+    reader = None
+
+
 class Rooms:
-    """A charger without a board, with everything that the web room reads of it."""
+    """A charger without hardware, with everything that the web room reads of it."""
 
     def __init__(self):
         self.id = "test-1"
@@ -26,6 +42,11 @@ class Rooms:
         self.clock = clock.Clock(3, clock.now_ms())
         self.readings = Readings()
         self.refusal = None
+        self.board = Board()
+        self.keys = Keys()
+        self.permit = Permit(True, "PermitOpen")
+        self.access = Authorization(lambda most: 0)
+        self.recorder = Recorder(self, Journal(RawStore(Nor(4096, 8))))
         self.supervisor = Supervisor()
         limits = Limits(16000, Derating(65, 68, 71, 62))
         self.controller = Controller(Capabilities(), ChargingConfig(), limits)
@@ -37,11 +58,6 @@ class Rooms:
 
     def take_longest_gap_ms(self):
         return 17
-
-
-class Permit:
-    allowed = True
-    reason = ""
 
 
 async def exchange(data, wait_ms=3000):
@@ -57,25 +73,14 @@ async def exchange(data, wait_ms=3000):
         await writer.wait_closed()
 
 
-async def get(path, method="GET", extra=""):
-    answer = await exchange(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{extra}\r\n".encode())
-    head, _, body = (
-        answer.partition(b"\r\n\r\n") if hasattr(answer, "partition") else (answer, 0, 0)
-    )
-    lines = head.decode().split("\r\n")
-    return int(lines[0].split()[1]), head.decode(), body
-
-
-async def expect_error(data, status):
-    answer = await exchange(data)
-    assert answer.startswith(b"HTTP/1.0 %d " % status), (data[:60], answer)
-    body = answer[answer.index(b"\r\n\r\n") + 4 :]
-    assert json.loads(body)["error"].endswith("."), body
+async def get(path, method="GET"):
+    data = "{} {} HTTP/1.1\r\nHost: x\r\n\r\n".format(method, path).encode()
+    return parsed(await exchange(data), method == "HEAD")
 
 
 async def contract(charger):
-    status, head, body = await get("/api/status")
-    assert status == 200 and "application/json" in head and "no-store" in head, head
+    status, headers, body = await get("/api/status")
+    assert status == 200 and headers["content-type"] == "application/json"
     s = json.loads(body)
     wanted = (
         "id state pilot reason cable session limit_a online offline_since_s policy faults clock"
@@ -88,7 +93,7 @@ async def contract(charger):
     assert s["reason"]["text"] == "The charger is starting."
     assert set(s["cable"]) == {"plugged", "locked", "rating_a"}
     assert s["clock"] == {"utc": None, "quality": "unknown"}
-    assert s["journal"] == {"pending": 0, "capacity": 0}
+    assert s["journal"]["pending"] == 0 and s["journal"]["capacity"] > 500
     assert s["policy"] == "open" and s["faults"] == [] and s["limit_a"] == 16
 
     # a car that charges
@@ -96,11 +101,11 @@ async def contract(charger):
     readings.pilot_high_mv, readings.pilot_low_mv = 9000, 9000
     now = 0
     for _ in range(400):
-        charger.controller.step(readings, Permit, now, outputs)
+        charger.controller.step(readings, charger.permit, now, outputs)
         now += 16
         readings.pilot_low_mv = -12000 if outputs.pilot == 1 else readings.pilot_high_mv
     readings.meter_wh += 250
-    charger.controller.step(readings, Permit, now, outputs)
+    charger.controller.step(readings, charger.permit, now, outputs)
     charger.clock.advance(ticks.add(clock.now_ms(), 7000))
     charger.clock.set(1795411320, "phone")
     s = json.loads((await get("/api/status"))[2])
@@ -110,64 +115,94 @@ async def contract(charger):
     assert session["started_at"].startswith("2026-11-23T05:2"), session
     assert s["cable"]["plugged"] and s["clock"]["quality"] == "phone"
 
-    status, head, body = await get("/")
-    assert status == 200 and "text/html" in head and b"</html>" in body
+    status, headers, body = await get("/")
+    assert status == 200 and headers["content-type"] == "text/html; charset=utf-8"
+    assert body.endswith(b"</html>\n") and b"Content-Security-Policy" in body
     assert b"http://" not in body and b"https://" not in body  # nothing from elsewhere
     status, _, body = await get("/api/status", "HEAD")
     assert status == 200 and not body
 
 
 async def refusals():
-    await expect_error(b"GET /nowhere HTTP/1.1\r\n\r\n", 404)
-    await expect_error(b"GET /api/nowhere HTTP/1.1\r\n\r\n", 404)
-    await expect_error(b"POST /api/status HTTP/1.1\r\n\r\n", 405)
-    await expect_error(b"DELETE / HTTP/1.0\r\n\r\n", 405)
-    await expect_error(b"hello\r\n\r\n", 400)
-    await expect_error(b"\r\n\r\n", 400)
-    await expect_error(b"GET / SPDY/3\r\n\r\n", 400)
-    await expect_error(b"GET /\xff\xfe HTTP/1.1\r\n\r\n", 400)
-    await expect_error(b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400)
-    await expect_error(b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400)
-    await expect_error(b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400)
-    await expect_error(b"GET / HTTP/1.1\r\nContent-Length: 2049\r\n\r\n", 413)
-    await expect_error(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411)
-    await expect_error(b"GET /" + b"x" * 1500 + b" HTTP/1.1\r\n\r\n", 431)
-    # a browser's many headers are fine, endless ones are not
-    some = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 90) for i in range(40))
-    assert (await exchange(b"GET / HTTP/1.1\r\n" + some + b"\r\n")).startswith(b"HTTP/1.0 200 OK")
-    answer = await exchange(b"GET / HTTP/1.1\r\n" + some * 8)
-    assert answer == b"reset" or answer.startswith(b"HTTP/1.0 431"), answer
+    """What is refused arrives, although the peer has more to say."""
+    for data, status in (
+        (b"hello\r\n\r\n", 400),
+        (b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"POST /api/status HTTP/1.0\r\n\r\n", 405),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n" + b"x" * 4000, 413),
+        (b"GET /" + b"x" * 6000, 431),
+        (b"GET / HTTP/1.0\r\n\r\n" + b"GET / HTTP/1.0\r\n\r\n" * 50, 200),
+    ):
+        got, _, body = parsed(await exchange(data))
+        assert got == status, (data[:60], got)
+        assert status == 200 or json.loads(body)["error"].endswith("."), body
     # a body in pieces
     reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
-    for piece in (b"POST /api/st", b"atus HTTP/1.1\r", b"\nContent-Length: 4\r\n\r\nab", b"cd"):
+    for piece in (b"POST /api/st", b"atus HTTP/1.0\r", b"\nContent-Length: 4\r\n\r\nab", b"cd"):
         writer.write(piece)
         await writer.drain()
         await asyncio.sleep_ms(20)
-    assert (await reader.read()).startswith(b"HTTP/1.0 405")
+    assert parsed(await reader.read())[0] == 405
     await writer.wait_closed()
 
 
-async def crowd(server):
-    """Five silent clients: the fifth is turned away, the four are dropped at their deadline."""
-    start = clock.now_ms()
-    clients = []
-    for _ in range(4):
-        clients.append(await asyncio.open_connection("127.0.0.1", PORT))
-        clients[-1][1].write(b"GET / HT")
-        await clients[-1][1].drain()
-    while len(server._open) < 4:
-        await asyncio.sleep_ms(10)
-    assert await exchange(b"") in (b"", b"reset")
-    assert len(server._open) == 4
-    for reader, writer in clients:
+dropped = 0
+leaving = False
+
+
+async def loris(n):
+    """A client that never gets to the end of its request, and comes back when it is dropped."""
+    global dropped
+    while not leaving:
         try:
-            assert await asyncio.wait_for_ms(reader.read(), 12000) == b""
+            reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
         except OSError:
-            pass
-        await writer.wait_closed()
-    took_ms = ticks.diff(clock.now_ms(), start)
-    assert 7500 < took_ms < 11000, took_ms
-    assert (await get("/"))[0] == 200
+            await asyncio.sleep_ms(10)
+            continue
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nX: ")
+            while not leaving:
+                await writer.drain()
+                await asyncio.sleep_ms(40 + n)
+                writer.write(b"y")
+        except OSError:
+            dropped += 1
+        finally:
+            await writer.wait_closed()
+
+
+async def crowd(server):
+    """Twenty slow clients, and a driver who is answered all the same."""
+    global longest_gap_ms, leaving
+    slow = [asyncio.create_task(loris(n)) for n in range(20)]
+    while dropped < 20:
+        await asyncio.sleep_ms(10)
+    times = []
+    missed = 0
+    longest_gap_ms = 0
+    for _ in range(30):
+        start = clock.now_ms()
+        while True:
+            answer = await exchange(b"GET /api/status HTTP/1.0\r\n\r\n", 5000)
+            assert len(server._open) <= 4
+            if answer not in (b"", b"reset"):
+                break
+            missed += 1
+        assert parsed(answer)[0] == 200
+        times.append(ticks.diff(clock.now_ms(), start))
+        await asyncio.sleep_ms(20)
+    times.sort()
+    print("slow-loris: answered within", times[15], times[-1], "ms,", missed, "missed")
+    print("slow-loris: longest gap", longest_gap_ms)
+    # A connect that finds the port's short queue full is repeated by the system after a second.
+    assert times[20] < 300 and times[-1] < 5000 and missed < 6, times
+    leaving = True
+    for one in slow:
+        await one
+    start = clock.now_ms()
+    while server._open:
+        assert ticks.diff(clock.now_ms(), start) < 2000
+        await asyncio.sleep_ms(10)
 
 
 async def killed(charger):
@@ -185,9 +220,10 @@ async def killed(charger):
     start = clock.now_ms()
     while True:
         try:
-            assert (await get("/"))[0] == 200
+            answer = await exchange(b"GET / HTTP/1.0\r\n\r\n")
+            assert parsed(answer)[0] == 200
             break
-        except (OSError, IndexError):
+        except (OSError, AssertionError):
             assert ticks.diff(clock.now_ms(), start) < 5000
             await asyncio.sleep_ms(50)
     assert charger.supervisor.report()[0]["restarts"] == 1

@@ -6,7 +6,6 @@ optional: where MicroPython's package index is out of reach the charger runs wit
 
 import hashlib
 import os
-import sys
 import tempfile
 import time
 import tomllib
@@ -18,7 +17,6 @@ from tools.setup.paths import (
     LIB,
     MICROPYTHON,
     STATE,
-    VENV,
     VENV_PYTHON,
     clean_environment,
     replace_file,
@@ -89,7 +87,6 @@ def fetch(step: Step, package: dict) -> None:
     """Puts one package into lib/. Raises SetupError, except for the optional console package."""
     step.say(f"{package['name']} {package['version']} ...")
     sources: dict[str, Callable[[Step, dict, Path], Path]] = {
-        "venv": _from_venv,
         "sdist": _from_sdist,
         "mip": _from_mip,
     }
@@ -104,10 +101,6 @@ def fetch(step: Step, package: dict) -> None:
             write_stamp(package["name"], f"{int(time.time())} {package['version']}")
             if not str(error).startswith("no answer"):
                 step.say(str(error))
-
-
-def _from_venv(step: Step, package: dict, folder: Path) -> Path:
-    return VENV / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
 
 
 def _from_sdist(step: Step, package: dict, folder: Path) -> Path:

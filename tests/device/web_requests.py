@@ -1,0 +1,385 @@
+"""Requests in memory: whole, cut at every byte, ended at every byte, malformed and made up."""
+
+import asyncio
+import gc
+import json
+import random
+import sys
+
+from web_wire import SERVED, Wire, ask, parsed
+
+from firmware import clock
+from firmware.web import routes, server
+from firmware.web.server import Server
+
+SEED = int(sys.argv[1])
+ROUNDS = int(sys.argv[2])
+
+visits = []
+skipped_ms = 0
+now_ms = clock.now_ms
+
+
+class Hurried:
+    """asyncio for the server without the pause after a refused request."""
+
+    current_task = asyncio.current_task
+
+    @staticmethod
+    async def sleep_ms(_):
+        pass
+
+
+async def echo(charger, request):
+    told = [request.method, request.path, request.query, request.headers, bytes(request.body)]
+    return 200, "application/json", json.dumps(told), ""
+
+
+async def long(charger, request):
+    return 200, "text/plain", "\u00e6x" * 2000, ""
+
+
+async def fails(charger, request):
+    if request.query == "memory":
+        raise MemoryError
+    return 200, "text/plain", 1 // 0, ""
+
+
+async def breaks(charger, request):
+    return 200, "text/csv", (b"%d," % (12 // n) for n in (3, 2, 0)), ""
+
+
+async def waits(charger, request):
+    while True:
+        await asyncio.sleep_ms(10)
+
+
+routes.ROUTES = {
+    "/": routes.ROUTES["/"],
+    "/echo": ("GET, HEAD, POST, PUT", echo),
+    "/long": ("GET", long),
+    "/fails": ("GET", fails),
+    "/breaks": ("GET", breaks),
+    "/waits": ("GET", waits),
+    "/visit": ("GET, HEAD, POST", "web_rooms.visit"),
+}
+application = routes.application(visits)
+
+GOOD = (
+    b"GET / HTTP/1.1\r\nHost: charger\r\n\r\n",
+    b"HEAD /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /echo?after=7&format=csv HTTP/1.0\r\nUser-Agent: a:b\tc\r\n\r\n",
+    b"GET /echo HTTP/1.1\nHOST:x\ncookie:  session=12; a=\xc3\xa6 \nOrigin:\n\n",
+    b"POST /echo? HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 13\r\nX: y\r\n\r\n{"pin":"123"}',
+    b"POST /visit HTTP/1.1\r\nHost: x\r\ncontent-length:4\r\n\r\nab\r\n",
+    b"GET /visit?9 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /visit?3 HTTP/1.0\r\n\r\n",
+    b"DELETE /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+)
+
+H = b"Host: x\r\n"
+LENGTH = b"Content-Length: "
+BAD = (
+    (b"\r\n\r\n", 400),
+    (b"hello\r\n\r\n", 400),
+    (b"GET / SPDY/3\r\n" + H + b"\r\n", 400),
+    (b"GET / HTTP/2.0\r\n" + H + b"\r\n", 400),
+    (b"GET / HTTP/1.1 \r\n" + H + b"\r\n", 400),
+    (b"GET  / HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b" / HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b" / HTTP/1.1\r\nGET / HTTP/1.0\r\n\r\n", 400),
+    (b"GET / HTTP/1.2\r\n" + H + b"\r\n", 400),
+    (b"GET echo HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"GET  HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"GET http://x/ HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"OPTIONS * HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"GET /\xff\xfe HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"GET /\0 HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"GET /\x1b[2J HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b"GET / HTTP/1.1\r\n\r\n", 400),  # no Host
+    (b"GET / HTTP/1.1\r\n" + H + H + b"\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"no colon\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b": no name\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"X : y\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"X: y\r\n folded: z\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"X: \0\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"X: a\rb\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"\xff\xfe: y\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n" + H + b"Cookie: a\r\nCookie: b\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"-1\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"+1\r\n\r\nx", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"1_0\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"1.0\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"0x1\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"3, 3\r\n\r\nabc", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + (LENGTH + b"3\r\n") * 2 + b"\r\nabc", 400),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"2049\r\n\r\n" + b"x" * 2049, 413),
+    (b"POST /echo HTTP/1.1\r\n" + H + LENGTH + b"9" * 300 + b"\r\n\r\n", 413),
+    (b"POST /echo HTTP/1.1\r\n" + H + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+    (b"GET /" + b"x" * 1500 + b" HTTP/1.1\r\n" + H + b"\r\n", 431),
+    (b"GET / HTTP/1.1\r\n" + H + b"X: " + b"y" * 1500 + b"\r\n\r\n", 431),
+    (b"GET / HTTP/1.1\r\n" + H + b"X: y\r\n" * 2000 + b"\r\n", 431),
+    (b"x" * 20000, 431),
+    (b"GET /%65cho HTTP/1.1\r\n" + H + b"\r\n", 404),
+    (b"GET /../echo HTTP/1.1\r\n" + H + b"\r\n", 404),
+    (b"GET //echo HTTP/1.1\r\n" + H + b"\r\n", 404),
+    (b"GET /echo/ HTTP/1.1\r\n" + H + b"\r\n", 404),
+    (b"GET /ECHO HTTP/1.1\r\n" + H + b"\r\n", 404),
+    (b"get /echo HTTP/1.1\r\n" + H + b"\r\n", 405),
+    (b"OPTIONS /echo HTTP/1.1\r\n" + H + b"\r\n", 405),
+    (b"GET, HEAD /visit HTTP/1.1\r\n" + H + b"\r\n", 400),
+    (b", /visit HTTP/1.1\r\n" + H + b"\r\n", 405),
+    (b"HEAD /fails HTTP/1.1\r\n" + H + b"\r\n", 405),
+    (b"GET /fails?memory HTTP/1.1\r\n" + H + b"\r\n", 503),
+)
+
+
+async def good():
+    """What the routes are told, and what comes back, wherever the request is cut."""
+    whole = []
+    for data in GOOD:
+        whole.append(await ask(application, [data]))
+    page = open(routes._PAGE, "rb").read()
+    told = []
+    for n, status in enumerate((200, 200, 200, 200, 200, 201, 200, 200, 405, 404)):
+        got, headers, body = parsed(whole[n], n == 1)
+        assert got == status, (GOOD[n], whole[n])
+        assert ("transfer-encoding" in headers) == (n in (0, 6)), headers
+        assert (headers.get("allow") == "GET, HEAD, POST, PUT") == (n == 8), headers
+        told.append(body)
+    assert told[0] == page and told[6] == b"0,1,2,3,4,5,6,7,8,"
+    assert whole[7].endswith(b"\r\n\r\n0,1,2,") and told[5] == b"taken"
+    assert json.loads(told[2]) == ["GET", "/echo", "after=7&format=csv", {}, ""]
+    cookie = {"host": "x", "cookie": "session=12; a=\xe6", "origin": ""}
+    assert json.loads(told[3]) == ["GET", "/echo", "", cookie, ""]
+    posted = {"host": "x", "content-type": "application/json", "content-length": "13"}
+    assert json.loads(told[4]) == ["POST", "/echo", "", posted, '{"pin":"123"}']
+    assert visits == [b"ab\r\n"]
+
+    got, headers, body = parsed(await ask(application, [b"GET /long HTTP/1.0\r\n\r\n"]))
+    assert got == 200 and body.decode() == "\u00e6x" * 2000 and len(body) == 6000
+
+    for data, answer in zip(GOOD, whole):
+        for cut in range(1, len(data)):
+            assert await ask(application, [data[:cut], data[cut:]]) == answer, (data, cut)
+            assert await ask(application, [data[:cut]]) == b"", (data, cut)  # it went away
+        assert await ask(application, [bytes([b]) for b in data]) == answer, data
+        # what follows the request is no second one
+        for more in (b"x", b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n" * 9, b"\0" * 5000):
+            assert await ask(application, [data + more]) == answer, data
+            assert await ask(application, [data, more]) == answer, data
+    visits.clear()
+    body = bytes(range(256)) * 8
+    data = b"PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2048\r\n\r\n" + body
+    kept = []
+
+    async def keep(charger, request):
+        kept.append(bytes(request.body))
+        return 200, "text/plain", "", ""
+
+    routes.ROUTES["/echo"] = (routes.ROUTES["/echo"][0], keep)
+    for step in (1, 7, 255, 256, 257, 3000):
+        pieces = [data[at : at + step] for at in range(0, len(data), step)]
+        parsed(await ask(application, pieces))
+        assert kept.pop() == body
+    routes.ROUTES["/echo"] = (routes.ROUTES["/echo"][0], echo)
+
+
+async def bad():
+    for data, status in BAD:
+        got, headers, body = parsed(await ask(application, [data]), data.startswith(b"HEAD"))
+        assert got == status, (data[:80], got)
+        if not data.startswith(b"HEAD"):
+            assert json.loads(body)["error"].endswith("."), body
+            assert headers["content-type"] == "application/json"
+    # 40 headers of a browser are fine
+    some = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 90) for i in range(40))
+    got, _, _ = parsed(await ask(application, [b"GET / HTTP/1.1\r\n" + H + some + b"\r\n"]))
+    assert got == 200
+    # an error in a route, told on the console
+    got, _, body = parsed(await ask(application, [b"GET /fails HTTP/1.1\r\n" + H + b"\r\n"]))
+    assert got == 500 and b"could not answer" in body
+    # and in the middle of a body, which must not look whole
+    answer = await ask(application, [b"GET /breaks HTTP/1.1\r\n" + H + b"\r\n"])
+    assert answer.endswith(b"\r\n\r\n2\r\n4,\r\n2\r\n6,\r\n"), answer
+
+
+async def forgotten():
+    """A module of a row lives for one request."""
+    answer = await ask(application, [b"HEAD /visit?9 HTTP/1.1\r\n" + H + b"\r\n"])
+    assert parsed(answer, True)[0] == 200
+    data = b"GET /visit?2000 HTTP/1.1\r\n" + H + b"\r\n"
+    for n in range(6):
+        if n == 2:
+            gc.collect()
+            used = gc.mem_alloc()
+        assert parsed(await ask(application, [data]))[2].endswith(b",1999,")
+        assert "web_rooms.visit" not in sys.modules
+    gc.collect()
+    assert gc.mem_alloc() - used < 64, gc.mem_alloc() - used
+
+
+PIECES = (
+    b"\r\n", b"\n", b"\r", b"\0", b":", b" ", b"\t", b"?", b"%2e%2e/", b"../", b"HTTP/1.1",
+    b"HEAD ", b"Host: y\r\n", b"Content-Length: 99999999999999999999\r\n",
+    b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"X: y\r\n", b"\xc3", b"\r\n\r\n",
+    b"Cookie: ", b"POST ",
+)  # fmt: skip
+
+
+def made_up():
+    """A request that nobody would send, most often a good one with a few wounds."""
+    if random.randrange(12) == 0:
+        return bytes([random.randrange(256) for _ in range(random.randrange(200))])
+    data = random.choice(GOOD)
+    for _ in range(random.randrange(1, 5)):
+        at = random.randrange(len(data) + 1)
+        what = random.randrange(6)
+        if what == 0:
+            data = data[:at] + bytes([random.randrange(256)]) + data[at + 1 :]
+        elif what == 1:
+            data = data[:at] + data[at + random.randrange(1, 9) :]
+        elif what == 2:
+            data = data[:at] + random.choice(PIECES) + data[at:]
+        elif what == 3:
+            end = at + random.randrange(40)
+            data = data[:end] + data[at:end] * random.randrange(1, 4) + data[end:]
+        elif what == 4:
+            data = (
+                data[:at] + bytes([random.randrange(33, 127)]) * random.randrange(900) + data[at:]
+            )
+        else:
+            data = data[:at] + random.choice(GOOD)[random.randrange(20) :]
+    return data
+
+
+async def fuzz(rounds):
+    counts = {}
+    for _ in range(rounds):
+        data = made_up()
+        cut = random.randrange(len(data) + 1)
+        answer = await ask(application, (data[:cut], data[cut:]))
+        visits.clear()
+        status = 0
+        if answer:
+            end = answer.find(b"\r\n\r\n") + 4
+            status, _, _ = parsed(answer, end == len(answer))
+            assert status in SERVED, (data, answer)
+        counts[status] = counts.get(status, 0) + 1
+    return counts
+
+
+async def until(condition, limit_ms=2000):
+    start = now_ms()
+    while not condition():
+        assert now_ms() - start < limit_ms, "it took too long"
+        await asyncio.sleep_ms(5)
+
+
+class Beat:
+    def beat(self):
+        pass
+
+
+async def deadlines(port):
+    """How long a connection may take, and which one gives way to a fifth."""
+    global skipped_ms
+    clock.now_ms = lambda: now_ms() + skipped_ms & 0x3FFFFFFF
+    skipped_ms = (1 << 30) - now_ms() - 4000  # the clock wraps meanwhile
+    serving = Server(application, port)
+    running = asyncio.create_task(serving.run(Beat()))
+    await asyncio.sleep_ms(50)
+
+    def connect(*pieces, **how):
+        wire = Wire(pieces, **how)
+        asyncio.create_task(serving._serve(wire, wire))
+        return wire
+
+    waiting = b"GET /waits HTTP/1.1\r\n" + H + b"\r\n"
+    page = b"GET / HTTP/1.1\r\n" + H + b"\r\n"
+    # 8 s for the request, 16 more for its answer
+    silent = connect(b"GET / HT", hangs=True)
+    working = connect(waiting, hangs=True)
+    stalled = connect(page, stalls=True)
+    await until(lambda: len(serving._open) == 3 and not working.pieces[0])
+    await asyncio.sleep_ms(300)
+    skipped_ms += 7000
+    await asyncio.sleep_ms(300)
+    assert not (silent.closed or working.closed or stalled.closed)
+    skipped_ms += 700
+    await until(lambda: silent.closed, 450)
+    assert not working.closed and not stalled.closed and not silent.sent
+    skipped_ms += 6500
+    await asyncio.sleep_ms(300)
+    assert not working.closed and not stalled.closed
+    skipped_ms += 1300
+    await until(lambda: working.closed and stalled.closed, 450)
+    assert not serving._open
+
+    # a fifth takes the place of the oldest that has not sent its request
+    first = connect(waiting, hangs=True)
+    second, third = connect(b"", hangs=True), connect(b"POST /", hangs=True)
+    await asyncio.sleep_ms(30)
+    fourth = connect(b"", hangs=True)
+    await until(lambda: len(serving._open) == 4)
+    for dropped in (second, third, fourth):
+        fifth = connect(waiting, hangs=True)
+        await until(lambda: dropped.closed)
+        assert not fifth.closed and len(serving._open) == 4
+        await asyncio.sleep_ms(30)
+    # several that come at once do not all take the same one's place
+    skipped_ms += 16500
+    await until(lambda: not serving._open)
+    first, *silent = [connect(b"", hangs=True) for _ in range(4)]
+    await asyncio.sleep_ms(30)
+    for _ in range(3):
+        connect(waiting, hangs=True)
+    await until(lambda: first.closed)
+    assert len(serving._open) == 4 and silent[1].closed and not silent[2].closed
+    first = connect(waiting, hangs=True)
+    await until(lambda: silent[2].closed)
+    # while four are being answered it is turned away
+    fifth = connect(page)
+    await until(lambda: fifth.closed)
+    assert not fifth.sent and len(serving._open) == 4 and not first.closed
+    skipped_ms += 16500
+    await until(lambda: not serving._open)
+    # an answer that nobody takes gives way after a second, one that moves does not
+    wires = [connect(page, stalls=True) for _ in range(4)]
+    await until(lambda: all(wire.sent for wire in wires))
+    fifth = connect(page)
+    await until(lambda: fifth.closed)
+    assert not fifth.sent and len(serving._open) == 4
+    skipped_ms += 1100
+    fifth = connect(page)
+    await until(lambda: wires[0].closed and fifth.closed)
+    assert parsed(bytes(fifth.sent))[0] == 200
+    # and when the server ends, all of them do
+    running.cancel()
+    await until(lambda: all(wire.closed for wire in wires) and not serving._open)
+    clock.now_ms = now_ms
+
+
+async def main():
+    server.asyncio = Hurried
+    await good()
+    await bad()
+    await forgotten()
+    random.seed(SEED)
+    await fuzz(ROUNDS // 20)
+    gc.collect()
+    used = gc.mem_alloc()
+    counts = await fuzz(ROUNDS)
+    gc.collect()
+    grown = gc.mem_alloc() - used
+    assert grown < 512, grown
+    assert (await ask(application, [GOOD[0]])).endswith(b"</html>\n\r\n0\r\n\r\n")
+    server.asyncio = asyncio
+    await deadlines(int(sys.argv[3]))
+    print("ok", grown, counts)
+
+
+asyncio.run(main())

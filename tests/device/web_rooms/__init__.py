@@ -1,0 +1,1 @@
+"""Routes that exist for the tests of the web server alone."""

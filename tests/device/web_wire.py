@@ -1,0 +1,110 @@
+"""A connection in memory for the web server: what comes in, cut where a test wants it."""
+
+import asyncio
+
+from firmware.web.server import Server
+
+SERVED = (200, 201, 400, 404, 405, 411, 413, 431)
+
+
+class Wire:
+    """A stream that gives the pieces one by one, then the end; or, `hangs`, nothing more."""
+
+    def __init__(self, pieces, hangs=False, stalls=False):
+        self.pieces = list(pieces)
+        self.hangs = hangs
+        self.stalls = stalls  # the peer takes nothing
+        self.sent = bytearray()
+        self.closed = False
+        self.s = Rest(self)
+
+    def get_extra_info(self, name):
+        return ("192.168.4.2", 40000)
+
+    async def read(self, n):
+        assert 0 < n <= 2048
+        while self.pieces and not self.pieces[0]:
+            self.pieces.pop(0)
+        if not self.pieces:
+            while self.hangs:
+                await asyncio.sleep_ms(10)
+            return b""
+        piece = self.pieces[0]
+        self.pieces[0] = piece[n:]
+        return piece[:n]
+
+    async def readinto(self, buffer):
+        piece = await self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def write(self, data):
+        assert len(data) < 1200, "a piece is too long for one step of the loop"
+        self.sent += data
+
+    async def drain(self):
+        while self.stalls:
+            await asyncio.sleep_ms(10)
+
+    async def wait_closed(self):
+        self.closed = True
+
+
+class Rest:
+    """What a socket gives at once of bytes that nobody asked for."""
+
+    def __init__(self, wire):
+        self.wire = wire
+
+    def readinto(self, buffer):
+        if not self.wire.pieces:
+            return None
+        return len(self.wire.pieces.pop(0))
+
+
+async def ask(application, pieces):
+    """The answer to one connection's bytes, after which the server must be empty."""
+    server = Server(application, 0)
+    wire = Wire(pieces)
+    await server._serve(wire, wire)
+    assert wire.closed and not server._open
+    return bytes(wire.sent)
+
+
+def parsed(answer, bodiless=False):
+    """(status, {header: value}, body) of a well-formed answer; AssertionError for any other."""
+    end = answer.find(b"\r\n\r\n")
+    assert end > 0, answer
+    lines = answer[:end].decode().split("\r\n")
+    body = answer[end + 4 :]
+    assert lines[0].startswith("HTTP/1.1 ") and lines[0][12:] == " ", lines[0]
+    headers = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(": ")
+        assert colon and name.lower() not in headers, line
+        headers[name.lower()] = value
+    assert headers["connection"] == "close" and headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store" and headers["content-type"]
+    assert "frame-ancestors http://127.0.0.1:* " in headers["content-security-policy"]
+    if bodiless:
+        assert not body
+    elif "content-length" in headers:
+        assert len(body) == int(headers["content-length"]), answer
+    elif "transfer-encoding" in headers:
+        body = unchunked(body)
+    return int(lines[0][9:12]), headers, body
+
+
+def unchunked(data):
+    """The body whose chunks are `data`, to the last."""
+    body = b""
+    while True:
+        end = data.find(b"\r\n")
+        assert end > 0, data
+        size = int(data[:end], 16)
+        assert data[end + 2 + size : end + 4 + size] == b"\r\n", data
+        body += data[end + 2 : end + 2 + size]
+        data = data[end + 4 + size :]
+        if size == 0:
+            assert not data, data
+            return body
