@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import socket
+import time
 
 import pytest
 from microdot.test_client import TestClient
 
-from firmware.settings import encode
+from firmware.settings_file import encode
 from tests.bench_process import RunningBench, start, wait_until_gone
-from tools.bench import broker, flash, server
+from tools.bench import broker, flash, server, surroundings
 from tools.bench.ports import PortError, choose_ports
 from tools.bench.surroundings import FAULTS, Surroundings
 from tools.virtual.process import LOCK_HOLDS, VirtualBoardError
@@ -22,6 +23,7 @@ from tools.virtual.process import LOCK_HOLDS, VirtualBoardError
 class StillBoard:
     """What the bench needs of a virtual board; nothing in it moves by itself."""
 
+    board = {"reader": {}}
     serial_log = b"one\r\ntwo\r\n"
     serial_position = 10
 
@@ -49,6 +51,8 @@ class StillBoard:
             "meter_silent": False,
             "contactor_stuck_open": False,
             "lock_feedback_broken": False,
+            "card": "",
+            "reader_fault": "",
         }
 
     def set_world(self, **fields):
@@ -128,6 +132,18 @@ def client(board):
         ("/power", {"on": "off"}, "on"),
         ("/network", {}, "wifi"),
         ("/network", {"wifi": True, "cloud": 0}, "cloud"),
+        ("/tap", {}, "uid"),
+        ("/tap", {"uid": ""}, "uid"),
+        ("/tap", {"uid": "04A2B3"}, "4, 7 or 10 bytes"),
+        ("/tap", {"uid": "04A2B3C4D5"}, "uid"),
+        ("/tap", {"uid": "04A2B3C"}, "uid"),
+        ("/tap", {"uid": "04A2B3CG"}, "hexadecimal"),
+        ("/tap", {"uid": "04A2B3C4D5E6F7890123AA"}, "uid"),
+        ("/tap", {"uid": "04" * 2000}, "uid"),
+        ("/tap", {"uid": 4}, "uid"),
+        ("/tap", {"uid": None}, "uid"),
+        ("/tap", {"uid": ["04A2B3C4"]}, "uid"),
+        ("/tap", {"uid": "04A2B3C4", "for_s": 1}, "for_s"),
         ("/plug", b"", "cable_a"),
         ("/plug", b"{", "JSON object"),
         ("/plug", b"[32]", "JSON object"),
@@ -151,7 +167,6 @@ def test_what_is_refused_says_so_as_json(board, client):
     assert client.post("/hardware", {})[0] == 405
     status, content = client.post("/plug", b"x" * 5000)
     assert status == 413 and "4096" in content["error"]
-    assert client.post("/tap", {"uid": "04A2B3"})[0] == 501
     assert client.post("/unplug", {})[0] == 409
     assert client.post("/car", {"state": "A"})[0] == 409
     assert client.post("/plug", {"cable_a": 32})[0] == 200
@@ -188,6 +203,42 @@ def test_only_the_lock_holds_the_plug(board, client):
     status, hardware = client.post("/unplug", {})
     assert status == 200 and hardware["plugged"] is False
     assert client.post("/plug", {"cable_a": 63})[1]["car"]["state"] == "B"
+
+
+def wait_until(condition, within_s=5):
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_tap_holds_the_card_there_and_takes_it_away(board, client, monkeypatch):
+    assert surroundings.CARD_LIES_S == 1.0
+    monkeypatch.setattr(surroundings, "CARD_LIES_S", 0.05)
+    for uid in ("04a2b3c4", "04:A2:B3:C4:D5:E6:F7", "04A2B3C4D5E6F7890123"):
+        status, content = client.post("/tap", {"uid": uid})
+        wanted = uid.replace(":", "").upper()
+        assert status == 200 and content["uid"] == content["card"] == wanted
+        wait_until(lambda: not board.world["card"])
+        assert client.ask("GET", "/hardware")[1].json["card"] is None
+    # The second of two taps lies there for its whole time.
+    monkeypatch.setattr(surroundings, "CARD_LIES_S", 30)
+    client.post("/tap", {"uid": "01020304"})
+    monkeypatch.setattr(surroundings, "CARD_LIES_S", 0.2)
+    assert client.post("/tap", {"uid": "05060708"})[1]["card"] == "05060708"
+    wait_until(lambda: not board.world["card"])
+
+
+def test_a_tap_needs_power_and_a_reader(board, client):
+    board.powered = False
+    status, content = client.post("/tap", {"uid": "04A2B3C4"})
+    assert status == 409 and "power" in content["error"]
+    board.powered = True
+    board.board = {}
+    status, content = client.post("/tap", {"uid": "04A2B3C4"})
+    assert status == 409 and "reader" in content["error"]
+    assert client.post("/tap", {"uid": "04A2B3"})[0] == 400
+    assert board.world["card"] == ""
 
 
 def test_the_serial_log_comes_in_pieces(board, client):
@@ -347,6 +398,18 @@ def test_a_fault_stops_the_charge(bench):
     bench.wait_for("the cable is released", lambda hw: hw["lock"] == "unlocked")
     assert bench.post("unplug")[0] == 200
     bench.wait_for_charger("the fault is gone", lambda s: s["state"] == "Available")
+
+
+def test_a_card_lies_there_for_a_second(bench):
+    began = time.monotonic()
+    status, content = bench.post("tap", uid="04:A2:B3:C4")
+    assert status == 200 and content["uid"] == content["card"] == "04A2B3C4"
+    bench.wait_for("the card is taken away", lambda hw: hw["card"] is None, within_s=5)
+    assert 0.9 <= time.monotonic() - began <= 3
+    assert bench.post("power", on=False)[0] == 200
+    status, content = bench.post("tap", uid="04A2B3C4")
+    assert status == 409 and "power" in content["error"]
+    assert bench.hardware()["card"] is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -21,6 +21,8 @@ _NUMBER = const(7)
 _YES_NO = const(8)
 _CURVE = const(9)
 _RANGES = const(10)
+_UART = const(11)
+_I2C = const(12)
 
 # part: key, kind, needed. A key that ends in "?" may be left out.
 _PARTS = {
@@ -68,7 +70,12 @@ _PARTS = {
     ),
     "temperature": (("adc_pin", _ANALOG), ("adc_range_mv", _NUMBER), ("table_mv", _CURVE)),
     "meter": (("pulse_pin", _INPUT), ("pull_up?", _YES_NO)),
+    # The part "reader", by its kind.
+    "pn532_uart": (("uart", _UART), ("tx_pin", _OUTPUT), ("rx_pin", _INPUT)),
+    "pn532_i2c": (("i2c", _I2C), ("scl_pin", _OUTPUT), ("sda_pin", _OUTPUT)),
+    "wiegand": (("d0_pin", _INPUT), ("d1_pin", _INPUT), ("pull_up?", _YES_NO)),
 }
+_READERS = ("pn532_uart", "pn532_i2c", "wiegand")
 _NEEDED = ("pilot", "contactor")
 
 # Whoever names one of these keys names the other as well.
@@ -94,7 +101,7 @@ def check(board):
     for name, part in board.items():
         if name == "name":
             continue
-        if name not in _PARTS:
+        if name != "reader" and (name not in _PARTS or name in _READERS):
             raise ValueError('There is no part called "{}".'.format(name))
         if not isinstance(part, dict):
             raise ValueError('The part "{}" must be a dict.'.format(name))
@@ -104,7 +111,13 @@ def check(board):
 
 def _check_part(name, part, users):
     left = set(part)
-    for key, kind in _PARTS[name]:
+    rows = _PARTS.get(name)
+    if name == "reader":
+        if part.get("kind") not in _READERS:
+            raise ValueError("reader.kind must be one of: {}.".format(", ".join(_READERS)))
+        left.remove("kind")
+        rows = _PARTS[part["kind"]]
+    for key, kind in rows:
         optional = key.endswith("?")
         if optional:
             key = key[:-1]
@@ -143,6 +156,12 @@ def _check_value(where, kind, value, users):
             raise ValueError("{} must be a tuple of levels, each 0 or 1.".format(where))
     elif kind == _NUMBER:
         _check_number(where, value)
+    elif kind == _UART:
+        if not _is_int(value, 1, 2):
+            raise ValueError("{} must be 1 or 2: 0 is the serial console.".format(where))
+    elif kind == _I2C:
+        if not _is_int(value, 0, 1):
+            raise ValueError("{} must be 0 or 1.".format(where))
     else:
         _check_rows(where, kind, value)
 
@@ -205,6 +224,8 @@ def _check_widths(board):
         ("meter", "pulse_pin", "pull_up"),
         ("lock", "feedback_pin", "feedback_pull_up"),
         ("contactor", "feedback_pins", "feedback_pull_up"),
+        ("reader", "d0_pin", "pull_up"),
+        ("reader", "d1_pin", "pull_up"),
     ):
         part = board.get(name, {})
         pins = part.get(pin_key, ())

@@ -58,6 +58,10 @@ BOARD = {
         "pulse_pin": 23,
         "pull_up": True,
     },
+    # No card reader in esp32-evse. Its pins 21 and 22 are free: a PN532 of 3.3 V there would be:
+    # "reader": {"kind": "pn532_i2c", "i2c": 0, "scl_pin": 22, "sda_pin": 21},
+    # and a Wiegand reader, whose 5 V the pins do not bear, through a level shifter:
+    # "reader": {"kind": "wiegand", "d0_pin": 21, "d1_pin": 22, "pull_up": True},
     # No lock: use a fixed cable. The one-wire sensor on pin 16 is not read: its answer would stop
     # the control loop for longer than a tick.
 }

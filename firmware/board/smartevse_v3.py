@@ -86,6 +86,10 @@ BOARD = {
             (100, -400),
         ),
     },
+    # No card reader: the maker's is a one-wire one on pin 16, which Holdfast does not read, and he
+    # uses every pin. Holdfast has no use for the display: with it taken off, its pins 5, 14, 25,
+    # 26 and 33 are free. Nobody has tried this on that board. A PN532 of 3.3 V there would be:
+    # "reader": {"kind": "pn532_uart", "uart": 2, "tx_pin": 26, "rx_pin": 33},
     # No meter: energy is estimated. An S0 meter on a free input would be:
     # "meter": {"pulse_pin": .., "pull_up": True},
 }

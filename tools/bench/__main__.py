@@ -1,8 +1,10 @@
 """`make run`: a charger on a virtual board, its broker, and the bench to play with it.
 
 Settings come from the environment: HTTP_PORT, BENCH_PORT and MQTT_PORT (0: any free one), BOARD
-(a file of firmware/board), ID (the charger's name), INTERPRETER (packaged or board), FRESH=1 (a
-new, empty flash), HEADLESS=1 (one JSON line when the charger's page answers, and nothing else).
+(a file of firmware/board, to which a card reader is fitted), ID (the charger's name), INTERPRETER
+(packaged or board), SETTINGS (values of the settings table as JSON, which stay, such as
+'{"offline_policy": "known_key"}'), FRESH=1 (a new, empty flash), HEADLESS=1 (one JSON line when the
+charger's page answers, and nothing else).
 Ctrl-C or SIGTERM stops everything that was started; should the bench itself be killed, its
 processes end by themselves.
 """
@@ -23,6 +25,7 @@ from tools.bench.flash import FlashError, prepare_flash
 from tools.bench.ports import LOOPBACK, PortError, choose_ports
 from tools.bench.server import make_server
 from tools.bench.surroundings import Surroundings
+from tools.virtual.fitted import fit_reader
 from tools.virtual.process import BINARIES, VirtualBoard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +36,16 @@ _CHARGER_ANSWERS_WITHIN_S = 30.0
 
 class StartError(Exception):
     """Something cannot be started; the text is a sentence."""
+
+
+def _settings() -> dict[str, Any]:
+    try:
+        values = json.loads(os.environ.get("SETTINGS") or "{}")
+    except ValueError as error:
+        raise FlashError(f"SETTINGS is no JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise FlashError("SETTINGS must be a JSON object of names and values.")
+    return values
 
 
 def main() -> int:
@@ -59,6 +72,7 @@ async def _run() -> int:
     # TLS. INTERPRETER=board shows the charger in the memory and number format of a real chip.
     interpreter = _choice("INTERPRETER", "packaged", tuple(BINARIES))
     board_name = _choice("BOARD", "smartevse_v3", _boards())
+    source, wiring = fit_reader(board_name)
 
     with contextlib.ExitStack() as running:
         say("Preparing the charger's flash ...")
@@ -69,6 +83,8 @@ async def _run() -> int:
             board=board_name,
             charger_id=os.environ.get("ID", ""),
             fresh=os.environ.get("FRESH", "") not in ("", "0"),
+            boards={board_name: source},
+            settings=_settings(),
         )
         if stop.is_set():
             return 0
@@ -84,7 +100,7 @@ async def _run() -> int:
         board = VirtualBoard(
             interpreter,
             flash.image,
-            board_name,
+            wiring,
             ports={flash.http_port: ports.http},
             state={"phases": 3},  # a car that fits the three phases of the charger's settings
         )

@@ -21,6 +21,12 @@ from tools import firmware_files
 from tools.virtual import image, process
 
 DEFAULT_ID = "holdfast-1"
+SAMPLE_KEYS = (
+    {"uid": "04A2B3C4D5E6F7", "label": "Card A", "parent": "family"},
+    {"uid": "049F3C5A", "label": "Card B", "parent": "family"},
+)
+_KEYS = "keys"
+_KEY_MAKER = Path(__file__).with_name("make_keys.py")
 _EDITOR = Path(__file__).with_name("edit_flash.py")
 _SETTINGS = ("settings.json", "settings.new", "settings.bak")
 _VERSION = "firmware/version.json"
@@ -42,13 +48,22 @@ class Flash(NamedTuple):
 
 
 def prepare_flash(
-    folder: Path, *, interpreter: str, board: str, charger_id: str = "", fresh: bool = False
+    folder: Path,
+    *,
+    interpreter: str,
+    board: str,
+    charger_id: str = "",
+    fresh: bool = False,
+    boards: dict[str, str] | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> Flash:
     """The flash file in `folder`: the one of the last run with this tree's firmware, or a new one.
 
-    A new one (`fresh`, or none there) gets a random PIN. `charger_id` replaces the name in the
-    settings if it is not empty. Raises FlashError for a name that the settings refuse, for a
-    filesystem that cannot be read, for sources that do not compile, and while another bench has it.
+    A new one (`fresh`, or none there) gets a random PIN and a list of two keys, cards A and B of
+    the bench's page. `charger_id` replaces the name in the settings if it is not empty, `settings`
+    other values; `boards` is {name: source} of board files that differ from this tree's. Raises
+    FlashError for a value that the settings refuse, for a filesystem that cannot be read, for
+    sources that do not compile, and while another bench has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("w")
@@ -61,23 +76,28 @@ def prepare_flash(
         draft = Path(work) / "flash"
         try:
             if fresh or not flash.exists():
-                image.build_charger(draft, interpreter)
+                image.build_charger(draft, interpreter, boards=boards)
             else:
                 shutil.copyfile(flash, draft)
-            settings = _update(draft, Path(work), interpreter, board, charger_id)
+            wanted = {**(settings or {}), "board": board}
+            if charger_id:
+                wanted["charger_id"] = charger_id
+            stored = _update(draft, Path(work), interpreter, wanted, boards)
         except SettingsError as error:
             name = "ID" if error.field == "charger_id" else error.field
             raise FlashError(f"{name} {error.reason}.") from None
         except (process.VirtualBoardError, firmware_files.CompileError) as error:
             raise FlashError(f"The flash cannot be made: {error}") from None
         draft.replace(flash)
-    return Flash(flash, settings.charger_id, settings.pin, settings.http_port, lock)
+    return Flash(flash, stored.charger_id, stored.pin, stored.http_port, lock)
 
 
-def _update(draft: Path, work: Path, interpreter: str, board: str, charger_id: str) -> Any:
-    """Bring firmware and settings on the flash file `draft` up to date; the settings."""
-    there = _edit(draft, interpreter, {"read": [*_SETTINGS, _VERSION]})
+def _update(draft: Path, work: Path, interpreter: str, wanted: dict[str, Any], boards: Any) -> Any:
+    """Bring firmware, settings and keys on the flash file `draft` up to date; the settings."""
+    there = _edit(draft, interpreter, {"read": [*_SETTINGS, _VERSION, _KEYS]})
     changes = {}
+    if _VERSION not in there or not there.get("settings.json"):
+        changes[_KEYS] = _sample_keys(work)
 
     settings_folder = work / "settings"
     settings_folder.mkdir()
@@ -86,15 +106,17 @@ def _update(draft: Path, work: Path, interpreter: str, board: str, charger_id: s
             (settings_folder / name).write_bytes(there[name])
     settings = Settings(str(settings_folder))
     settings.load()
-    wanted = {"board": board, "charger_id": charger_id or settings.charger_id or DEFAULT_ID}
-    if not settings.pin:
+    if not settings.charger_id:
+        wanted.setdefault("charger_id", DEFAULT_ID)
+    if not settings.pin and "pin" not in wanted:
         wanted["pin"] = f"{secrets.randbelow(10**_PIN_DIGITS):0{_PIN_DIGITS}}"
-    if any(settings.get(name) != value for name, value in wanted.items()):
+    if any(settings.get(str(name)) != value for name, value in wanted.items()):
         settings.set_many(wanted)
         settings.save()
         changes["settings.json"] = (settings_folder / "settings.json").read_bytes()
 
-    files = {name.lstrip("/"): data for name, data in image.charger_files(interpreter).items()}
+    wanted_files = image.charger_files(interpreter, boards)
+    files = {name.lstrip("/"): data for name, data in wanted_files.items()}
     if there.get(_VERSION) != files[_VERSION]:
         changes.update(files)
     if changes:
@@ -104,6 +126,23 @@ def _update(draft: Path, work: Path, interpreter: str, board: str, charger_id: s
             (staged / name).write_bytes(data)
         _edit(draft, interpreter, {"write": str(staged), "tidy": ["firmware", "lib"]})
     return settings
+
+
+def _sample_keys(work: Path) -> bytes:
+    """The list of keys that a new charger has at the bench: two cards of one owner."""
+    folder = work / "keys"
+    folder.mkdir()
+    done = subprocess.run(
+        [process.interpreter_path("packaged"), str(_KEY_MAKER), str(folder)],
+        input=json.dumps(SAMPLE_KEYS) + "\n",
+        env={**os.environ, "MICROPYPATH": f"{process.ROOT}:.frozen"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode:
+        raise FlashError(f"The list of keys cannot be made: {done.stderr or done.stdout}")
+    return bytes.fromhex(done.stdout)
 
 
 def _edit(flash: Path, interpreter: str, order: dict[str, Any]) -> dict[str, bytes]:

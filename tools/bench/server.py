@@ -1,7 +1,7 @@
 """The bench over HTTP: its page, and the contract's actions as JSON. Loopback only.
 
 Every answer to a program is JSON; a refused action answers {"error": sentence} with 400 (bad
-input), 409 (not in this state) or 501 (not there yet), and nothing has changed.
+input) or 409 (not in this state), and nothing has changed.
 """
 
 import json

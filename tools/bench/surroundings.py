@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from firmware.access import uid as card_number
 from tools.virtual.process import LOCK_HOLDS, VirtualBoardError
 
 Fields = Mapping[str, Any]
@@ -21,6 +22,7 @@ CAR_STATES = (AWAY, "B", "C", "D")
 MOST_DRAW_A = 80  # the most that the control pilot can offer
 COLDEST_C, HOTTEST_C = -40, 120
 NORMAL_DC = 250
+CARD_LIES_S = 1.0  # how long a tap holds the card to the reader
 OVERTEMP_DC = 750  # beyond the 71 degrees at which charging stops
 
 # fault -> (field of the world, value with the fault, value without)
@@ -35,6 +37,7 @@ FAULTS: dict[str, tuple[str, Any, Any]] = {
     "contactor_stuck": ("contactor_stuck_open", True, False),
     "lock_feedback": ("lock_feedback_broken", True, False),
     "rcd_test": ("rcd_self_test_ok", False, True),
+    "reader": ("reader_fault", "hangs", ""),
 }
 
 # What GET /hardware passes on as the virtual board measures it.
@@ -72,7 +75,8 @@ class Surroundings:
         self._board = board
         # Check and change belong together: two requests must not both find the socket empty.
         self._one_at_a_time = threading.Lock()
-        self.actions: dict[str, Callable[[Fields], None]] = {
+        self._card_leaves: threading.Timer | None = None
+        self.actions: dict[str, Callable[[Fields], dict[str, Any] | None]] = {
             "plug": self.plug,
             "unplug": self.unplug,
             "car": self.car,
@@ -84,10 +88,10 @@ class Surroundings:
         }
 
     def act(self, name: str, fields: Fields) -> dict[str, Any]:
-        """Do the action `name` and answer with the hardware as it is then."""
+        """Do the action `name` and answer with the hardware as it is then, and what it adds."""
         with self._one_at_a_time:
-            self.actions[name](fields)
-        return self.hardware()
+            added = self.actions[name](fields)
+        return {**self.hardware(), **(added or {})}
 
     def plug(self, fields: Fields) -> None:
         """Connect charger and car. `cable_a`: 13, 20, 32, 63; 0 no coding resistor; -1 shorted."""
@@ -140,9 +144,36 @@ class Surroundings:
                 change[name] = _flag(fields, name)
         self._board.set_world(**change)
 
-    def tap(self, fields: Fields) -> None:
-        """A key at the reader: this charger has none yet."""
-        raise Refused("This charger has no card reader yet.", 501)
+    def tap(self, fields: Fields) -> dict[str, Any]:
+        """Hold the card with the number `uid` to the reader for a second, then take it away.
+
+        `uid`: 4, 7 or 10 bytes in hexadecimal. A card that still lies there makes room. The same
+        card is a new tap when it was away for about a second.
+        """
+        _know(fields, "uid")
+        try:
+            uid = card_number.shown(card_number.parse(fields.get("uid")))
+        except card_number.BadKey as error:
+            raise Refused(f"{error}.") from None
+        if "reader" not in self._board.board:
+            raise Refused("No card reader is fitted to this charger.", 409)
+        if not self._board.powered:
+            raise Refused("The charger has no power.", 409)
+        if self._card_leaves:
+            self._card_leaves.cancel()
+        self._board.set_world(card=uid)
+        leaves = threading.Timer(CARD_LIES_S, self._take_card_away)
+        leaves.daemon = True
+        self._card_leaves = leaves
+        leaves.start()
+        return {"uid": uid}
+
+    def _take_card_away(self) -> None:
+        with self._one_at_a_time:
+            # Not if another tap has come between this timer's end and the lock.
+            if threading.current_thread() is self._card_leaves:
+                self._card_leaves = None
+                self._board.set_world(card="")
 
     def fault(self, fields: Fields) -> None:
         """`name`: one of FAULTS; `on`: whether it is there from now on."""
@@ -189,6 +220,7 @@ class Surroundings:
             "faults": {name: _has(seen, name) for name in FAULTS},
             "network": {"wifi": seen["wifi"], "cloud": seen["cloud"]},
             "temperature_c": seen["temperature_dc"] / 10,
+            "card": seen["card"] or None,
         }
 
 

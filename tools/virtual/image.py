@@ -29,7 +29,7 @@ def build_image(path, interpreter, files, settings=None, partitions=process.STOC
     """
     files = {name.lstrip("/"): data for name, data in files.items()}
     if settings is not None:
-        from firmware.settings import encode
+        from firmware.settings_file import encode
 
         files["settings.json"] = encode(settings)
     folder = process.fakes(interpreter)
@@ -81,10 +81,16 @@ def _forget_old():
         path.unlink(missing_ok=True)
 
 
-def charger_files(interpreter):
-    """{path on the device: bytes} of this tree's whole firmware, marked as completely flashed."""
+def charger_files(interpreter, boards=None):
+    """{path on the device: bytes} of this tree's whole firmware, marked as completely flashed.
+
+    `boards` is {name: source} of board files that are other than in the tree.
+    """
     version, _ = process.interpreter_version(interpreter)
     files = firmware_files.firmware_files(version)
+    for name, source in (boards or {}).items():
+        path = f"firmware/board/{name}"
+        files[path + ".mpy"] = firmware_files.compile_file(source.encode(), path + ".py", version)
     names: dict = {}
     exec((process.ROOT / "firmware" / "version.py").read_text(), names)
     record = firmware_files.manifest(files, names["VERSION"])
@@ -93,10 +99,10 @@ def charger_files(interpreter):
     return files
 
 
-def build_charger(path, interpreter, settings=None, extra=None):
+def build_charger(path, interpreter, settings=None, extra=None, boards=None):
     """A flash file with this tree's whole firmware.
 
-    `extra` is {path on the device: bytes} of further files.
+    `extra` is {path on the device: bytes} of further files; `boards` as in `charger_files`.
     """
-    files = {**charger_files(interpreter), **(extra or {})}
+    files = {**charger_files(interpreter, boards), **(extra or {})}
     return build_image(path, interpreter, files, settings)

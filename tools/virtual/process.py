@@ -80,6 +80,8 @@ WORLD: dict[str, Any] = {
     "noise_mv": 0,
     "wifi": True,
     "cloud": True,
+    "card": "",
+    "reader_fault": "",
 }
 
 LOCK_HOLDS = 300  # permille; as in tools/virtual/board/world.py

@@ -131,6 +131,7 @@ function show(hw) {
   if (hw.plugged) choose("cable", hw.cable_a);
   slide("draw", Math.round(hw.car.draw_a), "A");
   slide("heat", Math.round(hw.temperature_c), "°C");
+  for (const button of document.querySelectorAll("[data-tap]")) button.classList.toggle("lies", button.dataset.tap === hw.card);
   for (const box of document.querySelectorAll("[data-car]")) box.checked = hw.car[box.dataset.car];
   for (const box of document.querySelectorAll("[data-fault]")) box.checked = hw.faults[box.dataset.fault];
   for (const box of document.querySelectorAll("[data-network]")) box.checked = hw.network[box.dataset.network];
@@ -196,6 +197,11 @@ function listen() {
   for (const radio of document.getElementsByName("phases")) radio.onchange = () => act("car", {phases: Number(radio.value)});
   for (const box of document.querySelectorAll("[data-car]")) box.onchange = () => act("car", {[box.dataset.car]: box.checked});
   for (const box of document.querySelectorAll("[data-fault]")) box.onchange = () => act("fault", {name: box.dataset.fault, on: box.checked});
+  for (const button of document.querySelectorAll("[data-tap]")) button.onclick = () => act("tap", {uid: button.dataset.tap});
+  $("tap").onsubmit = (e) => {
+    e.preventDefault();
+    act("tap", {uid: $("tap-uid").value.trim()});
+  };
   for (const box of document.querySelectorAll("[data-network]")) box.onchange = () => act("network", {[box.dataset.network]: box.checked});
   for (const [id, unit, action, field] of [["draw", "A", "car", "draw_a"], ["heat", "°C", "temperature", "temperature_c"]]) {
     $(id).oninput = () => {

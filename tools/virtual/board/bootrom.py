@@ -74,7 +74,7 @@ def start(fd):
     esp32.chip = chip
     esp32.table = [tuple(row) for row in setup["partitions"]]
 
-    world.wire(setup["board"])
+    machine.wire(setup["board"])
     world.set(**setup["world"])
     if setup["pins"]:
         world.carry_over(setup["contact"], setup["pins"][:2], setup["pins"][2:])

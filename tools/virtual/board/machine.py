@@ -38,8 +38,22 @@ class Reset(BaseException):
 
 
 def wire(board):
-    """Connect the world to the pins; see world.wire()."""
+    """Connect the world to the pins, see world.wire(), and the card reader to its bus or pins."""
+    world.reader = None
+    world.timers[4] = None
+    devices.clear()
     world.wire(board)
+    part = board.get("reader")
+    if part:
+        if part["kind"] == "wiegand":
+            import wiegand_reader
+
+            world.reader = wiegand_reader.WiegandReader(part["d0_pin"], part["d1_pin"])
+        else:
+            import pn532_chip
+
+            world.reader = pn532_chip.attach(part, devices)
+        world.reader.changed()
 
 
 def _check_pin(n):
@@ -380,13 +394,15 @@ class RTC:
 _rtc_memory = b""
 
 # Devices on the buses: {("uart", 1): device, ("i2c", 0, 0x24): device, ("spi", 1): device}.
-# UART device: received(data) is told what the board sent, and adds its answers to `uart.pending`.
-# I2C device: write(data), read(count) -> bytes. SPI device: exchange(data) -> bytes.
+# UART device: received(data) is told what the board sent; waiting() says how many bytes have come,
+# take(buffer, count) moves them. I2C device: write(data), read_into(buffer); what they raise goes
+# to the firmware. SPI device: exchange(data) -> bytes.
 devices = {}
+i2c_bytes = 0  # all that went over the I2C buses so far, addresses included
 
 
 class UART:
-    """Serial port 1 or 2."""
+    """Serial port 1 or 2. Reading and writing allocate nothing but what read() returns."""
 
     INV_TX = 1
     INV_RX = 2
@@ -396,42 +412,40 @@ class UART:
     def __init__(self, id, baudrate=115200, **settings):
         if not 0 <= id <= 2:
             raise ValueError("UART(%d) does not exist" % id)
-        self._id = id
-        self.pending = bytearray()
+        self._key = ("uart", id)
+        for name in ("tx", "rx"):
+            if name in settings:
+                _number(settings[name])
 
     def init(self, baudrate=115200, **settings):
         pass
 
     def deinit(self):
-        self.pending = bytearray()
+        pass
 
     def any(self):
-        return len(self.pending)
+        device = devices.get(self._key)
+        return device.waiting() if device else 0
 
     def read(self, count=-1):
-        if not self.pending:
+        waiting = self.any()
+        if not waiting:
             return None
-        if count < 0:
-            count = len(self.pending)
-        data = bytes(self.pending[:count])
-        self.pending = self.pending[count:]
-        return data
+        buffer = bytearray(waiting if count < 0 else min(waiting, count))
+        self.readinto(buffer)
+        return bytes(buffer)
 
     def readinto(self, buffer, count=-1):
-        data = self.read(len(buffer) if count < 0 else count)
-        if data is None:
+        count = min(self.any(), len(buffer) if count < 0 else count)
+        if not count:
             return None
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readline(self):
-        end = self.pending.find(b"\n")
-        return self.read(end + 1) if end >= 0 else self.read()
+        devices[self._key].take(buffer, count)
+        return count
 
     def write(self, data):
-        device = devices.get(("uart", self._id))
+        device = devices.get(self._key)
         if device:
-            device.received(self, data)
+            device.received(data)
         return len(data)
 
     def flush(self):
@@ -442,13 +456,25 @@ class UART:
 
 
 class I2C:
-    """Bus 0 or 1; an address where nothing is attached answers ENODEV."""
+    """Bus 0 or 1; an address where nothing is attached answers ENODEV. A byte takes nine clocks."""
 
     def __init__(self, id=0, *, scl=None, sda=None, freq=400000, timeout=50000):
+        if not 0 <= id <= 1:
+            raise ValueError("I2C(%d) doesn't exist" % id)
         self._id = id
+        self._ten_bytes_us = 90000000 // freq
+        self._address = -1
+        self._key = None
 
-    def _device(self, address):
-        device = devices.get(("i2c", self._id, address))
+    def _device(self, address, count):
+        """The device there, after the time that its address and `count` bytes take."""
+        global i2c_bytes
+        i2c_bytes += 1 + count
+        world.elapse_us((1 + count) * self._ten_bytes_us // 10)
+        if address != self._address:
+            self._address = address
+            self._key = ("i2c", self._id, address)
+        device = devices.get(self._key)
         if device is None:
             raise OSError(19)
         return device
@@ -457,23 +483,23 @@ class I2C:
         return [key[2] for key in devices if key[0] == "i2c" and key[1] == self._id]
 
     def writeto(self, address, data, stop=True):
-        self._device(address).write(bytes(data))
+        self._device(address, len(data)).write(data)
         return len(data)
 
     def readfrom(self, address, count, stop=True):
-        return self._device(address).read(count)
+        buffer = bytearray(count)
+        self.readfrom_into(address, buffer)
+        return bytes(buffer)
 
     def readfrom_into(self, address, buffer, stop=True):
-        data = self._device(address).read(len(buffer))
-        buffer[: len(data)] = data
+        self._device(address, len(buffer)).read_into(buffer)
 
     def writeto_mem(self, address, register, data, *, addrsize=8):
-        self._device(address).write(bytes([register]) + bytes(data))
+        self.writeto(address, bytes([register]) + bytes(data))
 
     def readfrom_mem(self, address, register, count, *, addrsize=8):
-        device = self._device(address)
-        device.write(bytes([register]))
-        return device.read(count)
+        self.writeto(address, bytes([register]))
+        return self.readfrom(address, count)
 
 
 SoftI2C = I2C

@@ -1,4 +1,4 @@
-"""The world around the virtual board's pins: car, cable, lock, contactor, meter, RCD, heat.
+"""The world around the virtual board's pins: car, cable, lock, contactor, meter, RCD, heat, card.
 
 Promises: integers only; `advance_to()`, `read_pin()`, `write_pin()`, `pilot_mv()` and everything
 else that a firmware tick reaches allocate nothing; equal calls give equal results (no randomness
@@ -39,6 +39,7 @@ _LOCK_FEEDBACK = const(6)
 _CONTACTOR_FEEDBACK = const(7)
 _RCD = const(8)
 _METER = const(9)
+_READER = const(10)
 
 # Electrics of IEC 61851-1: source of +-12 V behind 1 kohm; the car's resistors.
 _SOURCE_MV = const(12000)
@@ -91,7 +92,12 @@ FIELDS = (
     "noise_mv",
     "wifi",
     "cloud",
+    "card",
+    "reader_fault",
 )
+
+# What can be wrong with the card reader; pn532_chip.py and wiegand_reader.py say what it means.
+READER_FAULTS = " unplugged hangs garbage checksum late no_ack resets stuck".split(" ")
 
 plugged = False  # the cable is in the socket
 car_connected = True  # and its other end is in the car
@@ -123,6 +129,8 @@ energy_rest_mwh = 0
 noise_mv = 0
 wifi = True
 cloud = True
+card = ""  # number of the card that lies on the reader, in hexadecimal
+reader_fault = ""  # one of READER_FAULTS
 
 # What follows from them (read only).
 coil = False
@@ -197,7 +205,9 @@ _seed = 12345
 _wdt_ms = 0
 _wdt_due = 0
 
-timers = [None, None, None, None]
+timers = [None, None, None, None, None]  # four of the chip, and the Wiegand reader's next bit
+reader = None  # the card reader, if the board has one: told by changed() what set() has changed
+_pulsed = -1  # pin that a pulse of the reader pulls low just now
 outputs_changed = True  # cleared by whoever looks at mode and level
 wlan_active = False  # the radio is on: ADC2 does not work
 irqs = []  # machine.Pin objects with a handler
@@ -518,6 +528,10 @@ def set(**fields):
             raise ValueError("no such field: " + name)
     if plugged and not fields.get("plugged", True) and lock_holds():
         raise ValueError("the lock holds the plug")
+    if not _is_card(fields.get("card", "")):
+        raise ValueError("a card's number is up to ten bytes in hexadecimal")
+    if fields.get("reader_fault", "") not in READER_FAULTS:
+        raise ValueError("no such reader_fault")
     if fields.get("plugged") and not plugged and "asleep" not in fields:
         asleep = False
     was = held
@@ -537,10 +551,21 @@ def set(**fields):
         else:
             temperature_mv = _interpolate(_temperature_levels, 1, 0, temperature_dc)
         _refresh()
+        if reader is not None:
+            reader.changed()
         if irqs:
             _edges()
     finally:
         held = was
+
+
+def _is_card(text):
+    return (
+        isinstance(text, str)
+        and len(text) <= 20
+        and len(text) % 2 == 0
+        and all(c in "0123456789abcdefABCDEF" for c in text)
+    )
 
 
 def lock_holds():
@@ -665,6 +690,8 @@ def read_pin(n):
         )
     elif role == _METER:
         on = _pulse_on
+    elif role == _READER:
+        on = _pulsed == n
     else:
         return 1 if pull[n] == 2 else 0
     return _active[n] if on else 1 - _active[n]
@@ -674,6 +701,15 @@ def _edges():
     """Call the handlers of input pins whose level changed."""
     for pin in irqs:
         pin.edge()
+
+
+def pulse(n):
+    """A pulse that is over before anybody can look at the pin: only its edges are seen."""
+    global _pulsed
+    _pulsed = n
+    _edges()
+    _pulsed = -1
+    _edges()
 
 
 def pwm(n, freq, duty_u16):
@@ -810,4 +846,8 @@ def wire(board):
     if part:
         # An open collector between the pin and ground.
         _use(part["pulse_pin"], _METER, part.get("pulse_level", 0))
+
+    part = board.get("reader", {})
+    _use(part.get("d0_pin", -1), _READER, 0)
+    _use(part.get("d1_pin", -1), _READER, 0)
     set()
