@@ -1,0 +1,222 @@
+"""Reading the journal forwards: one buffer, and a bounded amount of flash a step.
+
+Between two steps anything may be appended, acked, compacted or erased. Nothing but a record whose
+checksum is right is ever handed out, and every number is accounted for: as a record, or as part of
+a range that is lost, and why.
+"""
+
+import struct
+from binascii import crc32
+
+from micropython import const
+
+_HEADER = const(48)
+_FOOTER = const(8)
+_LONGEST = const(96)
+_SHORTEST = const(13)
+_INTERNAL = const(28)
+_GAP = const(30)
+_LOG = const(2)
+_COMPACT = const(3)
+_PLACES = const(96)  # that a step tries where it does not find a record
+_TRIES = const(8)  # records that a step passes over
+
+AGAIN = const(0)  # nothing yet: step again, after others had their turn
+RECORD = const(1)
+LOST = const(2)
+AT_END = const(3)
+
+
+class Cursor:
+    """Hands out records from `seq` on.
+
+    After RECORD: `record_seq`, `kind` (a number of fields.py), `flag`, `boot`, `uptime_s`, `utc_s`
+    (since 2000; 0 while unknown), `quality`; fields.unpack(cursor) gives all of it as a dict.
+    After LOST: `lost_from`, `lost_to`, `why` ("Compacted", "Full", "Damaged", or "Acked" for what
+    the cloud has, and was overwritten since). `seq` is the number that comes next.
+    """
+
+    def __init__(self, journal, seq):
+        self.journal = journal
+        self.seq = seq
+        self.sector = -1
+        self.buffer = bytearray(_LONGEST)
+        self.damaged = False
+        self.why = ""
+        self.lost_from = self.lost_to = 0
+        self.base_boot = 0
+        self._layout = -1
+
+    def step(self):
+        """AGAIN, RECORD, LOST or AT_END; more may come after AT_END."""
+        journal = self.journal
+        if self._layout != journal.layout:
+            self._layout = journal.layout
+            self.sector = -1
+        if self.seq > journal.last_seq:
+            return AT_END
+        if self.sector < 0:
+            return self._locate()
+        self._have = 0  # others may have written since
+        for _ in range(_TRIES):
+            head = self.sector == journal.head
+            end = min(self._end, journal.last_seq)
+            found = self.find(journal.offset if head else journal.store.size - _FOOTER)
+            if found < 0:
+                return AGAIN
+            if not found:
+                self.sector = -1
+                return self._lost(end) if self.seq <= end else AGAIN
+            seq = self.record_seq
+            if self.kind == _GAP:
+                first = struct.unpack_from("<I", self.buffer, self.body)[0]
+                if seq >= self.seq:
+                    if first > self.seq:
+                        self.offset -= self.buffer[self.at]
+                        return self._lost(first - 1)
+                    self.damaged = True
+                    return self._lost(seq)
+            elif self.kind < _INTERNAL and seq >= self.seq:
+                if seq > self.seq:
+                    self.offset -= self.buffer[self.at]  # to come upon it once more
+                    return self._lost(seq - 1)
+                self.seq = seq + 1
+                self.damaged = False
+                return RECORD
+        return AGAIN
+
+    def _lost(self, last):
+        journal = self.journal
+        self.lost_from = self.seq
+        self.lost_to = last
+        if last <= journal.acked:
+            self.why = "Acked"
+        elif last <= journal.dropped:
+            self.why = "Full"
+        elif self._kind == _COMPACT and not self.damaged:
+            self.why = "Compacted"
+        else:
+            self.why = "Damaged"
+        self.seq = last + 1
+        self.damaged = False
+        return LOST
+
+    def _locate(self):
+        """Find the sector of `seq`; LOST if there is none."""
+        journal = self.journal
+        first = journal.first
+        seq = self.seq
+        kind = _LOG
+        after = journal.last_seq + 1
+        if seq <= journal.compacted:
+            kind = _COMPACT
+            after = journal.compacted + 1
+        best = -1
+        for i in range(len(first)):
+            if journal.state[i] == kind:
+                if first[i] > seq:
+                    after = min(after, first[i])
+                elif best < 0 or first[i] > first[best]:
+                    best = i
+        self._kind = 0
+        self.damaged = False
+        if journal.acked < seq <= journal.dropped:
+            return self._lost(journal.dropped)
+        self._kind = kind
+        self._end = after - 1
+        if best >= 0 and self.enter(best):
+            if kind == _COMPACT:
+                # What lies between its own end and the next sector has vanished.
+                last = self.last()
+                if last < seq:
+                    best = -1
+                else:
+                    self._end = min(self._end, last)
+        else:
+            best = -1
+        if best < 0:
+            self.sector = -1
+            self.damaged = True
+            return self._lost(self._end)
+        if best == journal.head:
+            self._end = 0x3FFFFFFF
+        return AGAIN
+
+    def enter(self, i):
+        """Go to the first record of the sector `i`; False if its header is damaged."""
+        header = bytearray(_HEADER)
+        self.sector = i
+        self._start = self._have = 0
+        try:
+            self.journal.store.read(i, 0, header)
+        except OSError:
+            return False
+        self.salt = struct.unpack_from("<I", header, 44)[0]
+        self.flags = header[3]
+        self._first, self.base_boot = struct.unpack_from("<II", header, 12)
+        self.offset = _HEADER
+        return header[:2] == b"HJ" and crc32(memoryview(header)[:-4]) == self.salt
+
+    def forget(self):
+        """Read from flash again: `offset` was changed, or others may have written since."""
+        self._have = 0
+
+    def last(self):
+        """The last seq that the sector's footer names; 0 if there is none."""
+        footer = bytearray(_FOOTER)
+        try:
+            self.journal.store.read(self.sector, self.journal.store.size - _FOOTER, footer)
+        except OSError:
+            return 0
+        last, check = struct.unpack("<II", footer)
+        return last if crc32(memoryview(footer)[:4], self.salt) == check else 0
+
+    def find(self, limit):
+        """The next good record of the sector before `limit`.
+
+        1: found; 0: there is none; -1: none yet, call again.
+        """
+        buffer = self.buffer
+        for _ in range(_PLACES):
+            offset = self.offset
+            if offset + _SHORTEST > limit:
+                return 0
+            at = offset - self._start
+            have = self._have  # bytes of the sector in the buffer, from _start on
+            if at < 0 or at + _SHORTEST > have or at and have - at < buffer[at] <= _LONGEST:
+                at = 0
+                self._start = offset
+                self._have = have = min(_LONGEST, limit - offset)
+                try:
+                    self.journal.store.read(self.sector, offset, memoryview(buffer)[:have])
+                except OSError:
+                    self._have = 0
+                    self.damaged = True
+                    self.offset = limit
+                    return 0
+            n = buffer[at]
+            if _SHORTEST <= n <= have - at and self._is_good(at, n):
+                self.at = at
+                self.offset = offset + n
+                return 1
+            if n != 255:
+                self.damaged = True
+            self.offset = offset + 1
+        return -1
+
+    def _is_good(self, at, n):
+        buffer = self.buffer
+        end = at + n - 4
+        if crc32(memoryview(buffer)[at:end], self.salt) != struct.unpack_from("<I", buffer, end)[0]:
+            return False
+        kind = buffer[at + 1]
+        self.kind = kind & 31
+        self.flag = kind & 32
+        self.quality = kind >> 6
+        seq, boot, self.uptime_s = struct.unpack_from("<HBI", buffer, at + 2)
+        self.record_seq = self._first + seq
+        self.boot = self.base_boot + boot
+        self.utc_s = struct.unpack_from("<I", buffer, at + 9)[0] if self.quality else 0
+        self.body = at + 13 if self.quality else at + 9
+        self.body_end = end
+        return True

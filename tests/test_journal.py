@@ -1,0 +1,333 @@
+"""The journal: what it promises, under power cuts, damage, a full ring and every reader.
+
+The sweeps cut the power in the flash operations of one recorded run; for the checks themselves
+there are builds that are broken on purpose, so that we know that the sweep would see it.
+"""
+
+import csv
+import io
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, Interpreter
+
+from tools.journal import images, reader  # first: it brings what the firmware's modules import
+
+from firmware.journal import times  # isort: skip
+import itertools
+
+HEAP = "64M"  # of the test: whole flashes are in memory
+
+# (what the sweep must say, store, file, text, its broken replacement)
+BROKEN = [
+    (
+        "a record that nobody wrote",
+        "raw",
+        "cursor.py",
+        "if crc32(memoryview(buffer)[at:end], self.salt) != "
+        'struct.unpack_from("<I", buffer, end)[0]:',
+        "if False:",
+    ),
+    (
+        "numbers were lost that no record had",
+        "raw",
+        "journal.py",
+        "            head = self._take()\n",
+        "            head = self._take()\n"
+        "            if self.head >= 0:\n"
+        "                self.close(self.head, self.salt, self.last_seq)\n",
+    ),
+    (
+        "an ack was forgotten",
+        "raw",
+        "journal.py",
+        'if not self.note(FREE, struct.pack("<II", through, self.dropped)):',
+        "if False:",
+    ),
+    (
+        "an acknowledged record is lost",
+        "raw",
+        "recovery.py",
+        "        elif kind == _COMPACT:\n            continue",
+        "        elif kind == _COMPACT:\n"
+        "            lasts[i] = seq + 60\n"
+        "            journal.compacted = max(journal.compacted, seq + 60)",
+    ),
+    (
+        "a record is gone after going on",
+        "raw",
+        "room.py",
+        "    if not salt or not journal.close(into, salt, through):",
+        "    journal.compacted = through\n"
+        "    if salt and journal.spare() >= 0:\n"
+        "        erase(journal, journal.spare())\n"
+        "    if not salt or not journal.close(into, salt, through):",
+    ),
+    (
+        "was not closed",
+        "raw",
+        "recovery.py",
+        "    if journal.open_session:\n",
+        "    if False:\n",
+    ),
+    (
+        "acknowledged too early",
+        "files",
+        "journal.py",
+        "number & 31 != CHECKPOINT",
+        "number & 31 == END",
+    ),
+    (
+        "the newest records are gone",
+        "files",
+        "file_store.py",
+        "            if durable:\n                file.flush()\n",
+        "",
+    ),
+    (
+        "compaction lost a record",
+        "raw",
+        "room.py",
+        "    if cursor.kind != _CHECKPOINT:\n        return False\n",
+        "    if cursor.kind != _CHECKPOINT and cursor.kind != 7:\n        return False\n",
+    ),
+]
+
+
+def device(interpreter, script, *arguments, path=(), timeout=170):
+    done = interpreter.run(script, *arguments, path=path, heap=HEAP, timeout=timeout)
+    print(interpreter.name, done.stdout)
+    return done.stdout
+
+
+def figures(text):
+    """{name: number} of the "name value" pairs in the text."""
+    words = text.split()
+    return {name: int(value) for name, value in itertools.pairwise(words) if value.isdigit()}
+
+
+def new_seed():
+    return int(os.environ.get("SEED") or random.randrange(1 << 20))
+
+
+# (stride in `make test` for each interpreter, seconds allowed)
+STRIDES = {"raw": {"packaged": 2, "board": 4}, "files": {"packaged": 23, "board": 41}}
+
+
+@pytest.mark.parametrize("store", STRIDES)
+def test_power_cuts_lose_nothing_that_was_acknowledged(interpreter, store):
+    seed = new_seed()
+    stride = STRIDES[store][interpreter.name]
+    second = 60 if store == "raw" else 0
+    out = device(interpreter, "journal_sweep.py", store, stride, seed % stride, second, seed)
+    done = figures(out)
+    assert done["cuts"] > 200, "the sweep met hardly any flash operation"
+    assert done["dropped"] and done["compacted"], "the run does not overfill the ring"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("store", STRIDES)
+def test_every_power_cut(interpreter, store):
+    """Every operation, every damage; after every tenth cut a second one in the whole recovery."""
+    parts = 20 if store == "files" else 4
+    seed = new_seed()
+    cuts = again = 0
+    for part in range(parts):
+        out = device(
+            interpreter, "journal_sweep.py", store, parts, part, 10, seed + part, timeout=7000
+        )
+        cuts += figures(out)["cuts"]
+        again += figures(out)["second"]
+        bar = "#" * (20 * (part + 1) // parts)
+        sys.stderr.write(f"\r{store} {interpreter.name} [{bar:<20}] {cuts} cuts, {again} second")
+    sys.stderr.write("\n")
+
+
+@pytest.mark.parametrize(
+    "broken", BROKEN, ids=[f"{row[0].replace(' ', '-')}-{n}" for n, row in enumerate(BROKEN)]
+)
+def test_the_sweep_sees_a_broken_build(tmp_path, broken):
+    expected, store, file, good, bad = broken
+    shutil.copytree(ROOT / "firmware", tmp_path / "firmware")
+    source = tmp_path / "firmware" / "journal" / file
+    text = source.read_text()
+    assert good in text, f"{file} has changed: {good!r} is not there to be broken"
+    source.write_text(text.replace(good, bad))
+    with pytest.raises(AssertionError) as failure:
+        stride = 2 if store == "raw" else 40
+        device(Interpreter("packaged"), "journal_sweep.py", store, stride, 1, 0, 1, path=[tmp_path])
+    assert expected in str(failure.value)
+
+
+def test_damage_at_rest_costs_a_record_or_a_sector(interpreter):
+    stride = {"packaged": 211, "board": 701}[interpreter.name]
+    device(interpreter, "journal_damage.py", stride)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_every_seventh_bit_flipped(interpreter):
+    device(interpreter, "journal_damage.py", 7, timeout=7000)
+
+
+def test_overfilled_by_ten_times(interpreter):
+    device(interpreter, "journal_full.py", "over")
+
+
+def test_a_small_ring_keeps_whole_sessions():
+    device(Interpreter("packaged"), "journal_full.py", "holds", 16, 900, 400)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_three_thousand_sessions_in_256_kib(interpreter):
+    device(interpreter, "journal_full.py", "holds", 64, 6000, 3000, timeout=3000)
+
+
+def test_no_erase_while_charging_in_a_month(interpreter):
+    out = device(interpreter, "journal_month.py", new_seed())
+    assert figures(out)["while_charging"] == 0
+
+
+def test_readers(interpreter):
+    device(interpreter, "journal_read.py", new_seed())
+
+
+def test_ram_of_the_journal():
+    cost = figures(device(Interpreter("board"), "journal_ram.py"))
+    assert cost["ram_objects"] < 2048 and cost["ram_cursor"] < 512
+
+
+IMAGES = ROOT / "tests" / "images"
+
+
+def test_an_old_image_stays_readable(interpreter):
+    device(interpreter, "journal_old_image.py", IMAGES / "journal_v1.bin")
+    content = reader.read(images.from_image((IMAGES / "journal_v1.bin").read_bytes()))
+    assert content == json.loads((IMAGES / "journal_v1.json").read_text())
+    kinds = {record.get("kind") for record in content["records"]}
+    assert kinds >= {"boot", "clock", "session_start", "session_end", "session_closed", "fault"}
+
+
+@pytest.fixture(scope="module")
+def images_made(tmp_path_factory):
+    """An image of the raw store, and one of a LittleFS that holds the other."""
+    folder = tmp_path_factory.mktemp("journal")
+    for store in ("raw", "files"):
+        device(Interpreter("packaged"), "journal_image.py", store, folder / store, 33)
+    return folder
+
+
+def run_reader(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tools.journal", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def test_reader_prints_a_damaged_image_with_what_is_missing(images_made, tmp_path):
+    data = bytearray((images_made / "raw").read_bytes())
+    whole = {r["seq"]: r for r in reader.read(images.from_image(data))["records"]}
+    size = 1024
+    random.seed(3)
+    damaged = 0
+    for turn in range(60):
+        image = bytearray(data)
+        if turn % 3 == 0:
+            at = random.randrange(len(image) // size) * size
+            image[at : at + size] = b"\xff" * size
+        for _ in range(turn % 4):
+            image[random.randrange(len(image))] ^= 1 << random.randrange(8)
+        content = reader.read(images.from_image(image))
+        expected = content["records"][0].get("lost", [content["records"][0]["seq"]])[0]
+        for record in content["records"]:
+            if "lost" in record:
+                assert record["lost"][0] == expected and record["seq"] == record["lost"][1]
+                expected = record["lost"][1] + 1
+                damaged += record["why"] == "Damaged"
+                continue
+            assert record["seq"] == expected
+            expected += 1
+            if "lost" not in whole[record["seq"]]:
+                said = {k: v for k, v in record.items() if k not in CLOCK}
+                assert said == {k: v for k, v in whole[record["seq"]].items() if k not in CLOCK}
+        assert expected == content["last_seq"] + 1
+    assert damaged > 10
+    path = tmp_path / "image"
+    path.write_bytes(image)
+    table = run_reader(path)
+    assert table.returncode == 0 and "missing, up to" in table.stdout, table
+    rows = list(csv.DictReader(io.StringIO(run_reader(path, "--format", "csv").stdout)))
+    printed = json.loads(run_reader(path, "--format", "json").stdout)["records"]
+    assert [int(row["seq"]) for row in rows] == [record["seq"] for record in printed]
+    assert [row["why"] for row in rows if row["kind"] == "lost"] == [
+        record["why"] for record in printed if "lost" in record
+    ]
+
+
+# what may be told from other records, and so be told otherwise when they are missing
+CLOCK = ("utc", "quality", "uncertain", "not_before", "not_after")
+
+
+def test_reader_takes_every_kind_of_source(images_made, tmp_path):
+    raw = (images_made / "raw").read_bytes()
+    want = run_reader(images_made / "raw").stdout
+    assert "session_start" in want
+    flash = bytearray(b"\xff" * 0x40000)
+    row = struct.pack("<HBBII16sI", 0x50AA, 1, 64, 0x20000, len(raw), b"journal", 0)
+    flash[0x8000 : 0x8000 + len(row)] = row
+    flash[0x20000 : 0x20000 + len(raw)] = raw
+    (tmp_path / "flash").write_bytes(flash)
+    assert run_reader(tmp_path / "flash").stdout == want
+    flash[0x8000 : 0x8000 + len(row)] = b"\xff" * len(row)
+    (tmp_path / "flash").write_bytes(flash)
+    assert (
+        run_reader(tmp_path / "flash", "--offset", "0x20000", "--length", len(raw)).stdout == want
+    )
+    files = run_reader(images_made / "files", "--littlefs", "--format", "json")
+    assert len(json.loads(files.stdout)["records"]) > 100, files
+    for path, word in ((tmp_path / "none", "No such file"), (tmp_path / "empty", "no journal")):
+        if word == "no journal":
+            path.write_bytes(b"\xff" * 8192)
+        failed = run_reader(path)
+        assert failed.returncode == 1 and word in failed.stderr, failed
+
+
+def test_times_from_anchors_and_bounds_without():
+    records = []
+    for boot, uptime_s, utc_s, quality in (
+        (1, 10, None, 0),
+        (1, 100, 1000, 1),
+        (1, 200, 1103, 3),
+        (1, 300, None, 0),
+        (2, 5, None, 0),
+        (2, 50, None, 0),
+        (3, 7, None, 0),
+        (3, 9, 5009, 2),
+        (4, 1, None, 0),
+    ):
+        records.append({"boot": boot, "uptime_s": uptime_s, "utc_s": utc_s, "quality": quality})
+    records.insert(4, {"seq": 9, "lost": [5, 9], "why": "Damaged"})
+    boots = times.boots(records)
+    placed = [times.place(record, boots) for record in records]
+    del placed[4]
+    assert [record["utc_s"] for record in placed[:4]] == [913, 1000, 1103, 1203]
+    assert [record["quality"] for record in placed[:4]] == [3, 1, 3, 3]
+    assert [record["uncertain"] for record in placed] == [False] * 4 + [True] * 2 + [
+        False,
+        False,
+        True,
+    ]
+    assert (placed[4]["not_before_s"], placed[4]["not_after_s"]) == (1208, 4955)
+    assert (placed[5]["not_before_s"], placed[5]["not_after_s"]) == (1253, 5000)
+    assert placed[6]["utc_s"] == 5007
+    assert (placed[8]["not_before_s"], placed[8]["not_after_s"]) == (5010, None)
