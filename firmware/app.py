@@ -1,32 +1,29 @@
-"""The composition root: who is built from what, and which tasks run, stands in `build`.
+"""The charger that runs: what one tick does, and the tasks of the charger itself.
 
-What one tick does stands in `Charger.tick`. Nothing else in the firmware knows all the rooms.
+Who is built from what stands in firmware/build.py. Nothing else in the firmware knows all rooms.
 """
 
 import asyncio
-import gc
+import random
 
 from micropython import const
 
-from firmware import clock, console, ticks
-from firmware.board import chip, nvs
-from firmware.board.board import BoardError, load_board
-from firmware.charging.controller import ChargingConfig, Controller
-from firmware.charging.limits import Derating, Limits
-from firmware.charging.signals import DRIVE_OFF, PILOT_STEADY, Outputs, Permit, Readings
+from firmware import clock, console, ntp, ticks
+from firmware.access import keys
+from firmware.access.decision import EXPIRED, KNOWN, UNKNOWN
+from firmware.board import chip
+from firmware.briefly import briefly
+from firmware.charging.signals import DRIVE_OFF, PILOT_STEADY
+from firmware.permission import ask, settle
 from firmware.settings import Settings
-from firmware.supervisor import Supervisor
-from firmware.version import VERSION
-from firmware.web.routes import application
-from firmware.web.server import Server
 
 _TICK_MS = const(16)  # the design asks for 20 ms or less; the rest is for what other tasks take
 # No tick for so long, and the board's own timer makes the outputs safe. Longer than any stall that
 # ends by itself (an erase of flash takes up to 400 ms): opening under load wears the contactor.
 _DEAD_MAN_MS = const(500)
-_CHARGING_SILENCE_MS = const(4000)
-_HOUSEKEEPING_MS = const(500)
-_COLLECT_EVERY_BYTES = const(8192)  # about a web request; waiting longer would scatter what stays
+_MOST_DT_MS = const(60000)
+_HOUSEKEEPING_MS = const(50)  # a driver waits for the key to be looked up
+_SAVE_ROUNDS = const(10)
 
 charger = None  # the one that runs, for the console and for tests
 
@@ -34,7 +31,9 @@ charger = None  # the one that runs, for the console and for tests
 def run():
     """Build the charger and run it for ever; whatever ends that leaves the outputs safe."""
     global charger
-    charger = build()
+    settings = Settings()
+    settings.load()  # while nothing else is in memory yet: reading them takes 10 KB for a moment
+    charger = briefly("firmware.build").build(settings)
     try:
         asyncio.run(charger.supervisor.run())
     finally:
@@ -42,88 +41,43 @@ def run():
         print("holdfast: stopped; outputs safe")
 
 
-def build():
-    """Every room of this charger, wired, with its tasks registered but not started."""
-    settings = Settings()
-    settings.load()
-    this = Charger(settings, clock.Clock(chip.count_boot(), clock.now_ms()))
-    watchdog = None
-    try:
-        this.fit(load_board(settings.board, settings))
-    except BoardError as e:
-        # No task drives a pin, so there is nothing to watch over; page and console say why.
-        this.refusal = str(e)
-    else:
-        nvs.set_safe_pins(this.board.safe_pins)
-        watchdog = chip.start_watchdog(settings.watchdog_s * 1000)
-
-    this.supervisor = Supervisor(watchdog, this.announce)
-    if this.board:
-        this.supervisor.add("charging", this.charge, _CHARGING_SILENCE_MS, vital=True)
-    this.supervisor.add("housekeeping", this.keep_house)
-    this.supervisor.add("web", Server(application(this), settings.http_port).run)
-    this.supervisor.add("console", lambda task: console.run(task, this))
-    gc.collect()
-    gc.threshold(_COLLECT_EVERY_BYTES)
-    return this
-
-
 class Charger:
     """The rooms of one charger, and the tick that joins them.
 
-    `board` and `controller` are None while the board is refused; `refusal` is the sentence why.
+    firmware/build.py puts the rooms in. `board` and `controller` are None while the board is
+    refused; `refusal` is the sentence why.
     """
 
-    def __init__(self, settings, its_clock):
-        self.settings = settings
-        self.clock = its_clock
-        self.id = settings.charger_id or "holdfast-" + chip.identity()[-6:]
-        self.permit = Permit(True, "")  # the policy "open", until the access room comes
-        self.board = None
-        self.controller = None
-        self.refusal = None
+    def __init__(self):
+        self.settings = self.clock = self.id = None
+        self.permit = self.access = self.keys = None
+        self.readings = self.outputs = None
+        self.recorder = None
+        self.unlock_by = ""  # who asked for the release that is under way
+        self.board = self.controller = self.refusal = None
         self.supervisor = None
-        self.readings = Readings()
-        self.outputs = Outputs()
-        self._configured = -1  # revision of the settings that the controller has
+        self.held = ""  # a code: nothing is permitted until `release`
+        self.configured = -1  # revision of the settings that is in force in the rooms
+        self.dead_man_count = 0  # how often the board opened by itself for want of a tick
         self._tick_ms = -1
         self._longest_gap_ms = 0
-        self.dead_man_count = 0  # how often the board opened by itself for want of a tick
-
-    def fit(self, board):
-        """Build the charging room for `board`."""
-        settings = self.settings
-        config = ChargingConfig()
-        config.tethered = settings.tethered
-        config.rcd_test = settings.rcd_test
-        cable_ma = settings.tethered_cable_a * 1000 if settings.tethered else 0
-        limits = Limits(settings.installation_limit_a * 1000, _derating(settings), cable_ma)
-        self.controller = Controller(board.capabilities, config, limits)
-        self.board = board
-        self._configure()
-
-    def _configure(self):
-        settings, controller = self.settings, self.controller
-        if self._configured == settings.revision:
-            return
-        controller.config.ventilation = settings.ventilation
-        controller.config.wake_mode = settings.wake_mode
-        controller.config.wake_after_s = settings.wake_after_s
-        controller.config.wake_s = settings.wake_s
-        controller.limits.installation_ma = settings.installation_limit_a * 1000
-        if self._configured >= 0:
-            controller.limits.derating = _derating(settings)
-        self._configured = settings.revision
 
     def tick(self, now):
         """Readings in, one decision, outputs out. Allocates nothing in steady state."""
+        gap_ms = 0
         if self._tick_ms >= 0:
-            gap_ms = ticks.diff(now, self._tick_ms)
+            gap_ms = max(0, min(ticks.diff(now, self._tick_ms), _MOST_DT_MS))
             self._longest_gap_ms = max(self._longest_gap_ms, gap_ms)
         self._tick_ms = now
+        access, permit, outputs = self.access, self.permit, self.outputs
+        uptime_s = self.clock.uptime_s
         self.clock.advance(now)
-        outputs = self.outputs
+        if self.clock.uptime_s != uptime_s:
+            access.tell_time(self.clock.utc_s())
         self.board.read(self.readings)
+        reader = self.board.reader
+        if reader is not None and reader.step(now):
+            access.tap(reader.uid, reader.length)
         if self.board.dead_man_bit:
             # The board opened by itself, perhaps within this very reading: what the controller
             # takes for driven is not.
@@ -132,7 +86,12 @@ class Charger:
             outputs.contactor = False
             outputs.pilot = PILOT_STEADY
             outputs.lock_drive = DRIVE_OFF
-        self.controller.step(self.readings, self.permit, now, outputs)
+        ask(access, self.controller, gap_ms, permit)
+        if self.held:
+            permit.authorized = permit.allowed = False
+            permit.reason = self.held
+        self.controller.step(self.readings, permit, now, outputs)
+        settle(access, self.controller)
         self.board.apply(outputs)
 
     async def charge(self, task):
@@ -161,19 +120,38 @@ class Charger:
             self.board.make_safe()
 
     async def keep_house(self, task):
-        """What can wait: changed settings into force, and onto flash once the contactor is open."""
+        """What can wait: keys looked up, changed settings into force, and onto flash.
+
+        The last once the contactor is open.
+        """
+        rounds = 0
         while True:
             task.beat()
-            now = clock.now_ms()
-            if not self.board:
-                self.clock.advance(now)
-            elif self.supervisor.doomed:
-                self.board.read(self.readings)  # so that page and console show what is true
-            else:
-                self._configure()
-            if self.settings.unsaved:
-                self.save()
+            if self.access.looks_up:
+                self.look_up()
+            rounds += 1
+            if rounds == _SAVE_ROUNDS:
+                rounds = 0
+                now = clock.now_ms()
+                if not self.board:
+                    self.clock.advance(now)
+                elif self.supervisor.doomed:
+                    self.board.read(self.readings)  # so that page and console show what is true
+                elif self.configured != self.settings.revision:
+                    briefly("firmware.build").configure(self)
+                if self.settings.unsaved:
+                    self.save()
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
+
+    def look_up(self):
+        """Answer what the access room wants to know of the list of keys."""
+        file = self.keys
+        listed, parent = UNKNOWN, ""
+        if file.find(self.access.number(self.access.looks_up)) >= 0:
+            utc_s = self.clock.utc_s()  # while it is unknown no key is known to have expired
+            expired = utc_s is not None and keys.is_expired(file.row, utc_s)
+            listed, parent = EXPIRED if expired else KNOWN, keys.parent(file.row)
+        self.access.found(listed, parent)
 
     def save(self):
         """Write changed settings; False, and it is done later, while the contactor is closed.
@@ -194,15 +172,13 @@ class Charger:
         """True if it is closed or commanded to close."""
         return self.outputs.contactor or self.readings.contactor_closed
 
-    def hold(self, reason):
-        """Withdraw the permit, with the code why, until `release`."""
-        self.permit.reason = reason
-        self.permit.allowed = False
+    def hold(self, code):
+        """Permit nothing, with the code why, until `release`."""
+        self.held = code
 
     def release(self):
-        """Give the permit back."""
-        self.permit.allowed = True
-        self.permit.reason = ""
+        """Let the access room decide again."""
+        self.held = ""
 
     def take_longest_gap_ms(self):
         """Longest time between two ticks since the last call."""
@@ -210,32 +186,30 @@ class Charger:
         self._longest_gap_ms = 0
         return gap_ms
 
+    def unlock(self, by):
+        """End the session if there is one and release the cable; `by` is for the journal."""
+        self.unlock_by = by
+        self.controller.request_unlock()
+
     def reboot(self):
         """Outputs safe, then a restart of the chip."""
         self.make_safe()
+        self.recorder.close()
         chip.reset()
 
     def announce(self):
         """Say on the serial console that every task runs; the flash tool waits for this line."""
-        if self.settings.notice:
-            print("holdfast:", self.settings.notice)
-        how = "id={} version={} board={} boot={} after={}".format(
-            self.id,
-            VERSION,
-            self.settings.board,
-            self.clock.boot,
-            chip.reset_cause().replace(" ", "-"),
-        )
-        if self.refusal:
-            print("holdfast: not charging, outputs safe:", self.refusal, how)
-        else:
-            print("holdfast: running", how)
+        briefly("firmware.build").announce(self)
+
+    def ask_time(self, task):
+        """The task that asks a time server."""
+        return ntp.run(task, self.settings, self.clock)
+
+    def attend_console(self, task):
+        """The task of the serial port."""
+        return console.run(task, self)
 
 
-def _derating(settings):
-    return Derating(
-        settings.derate_half_c,
-        settings.derate_quarter_c,
-        settings.derate_stop_c,
-        settings.derate_resume_c,
-    )
+def draw(most_ms):
+    """A random time up to `most_ms`."""
+    return random.randrange(most_ms + 1)

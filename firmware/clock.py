@@ -23,6 +23,11 @@ def now_ms():
     return time.ticks_ms() & ticks.MASK
 
 
+def epoch_to_unix(s):
+    """Seconds since 1970 of a time in the seconds of this port's own epoch."""
+    return s if _EPOCH_S else s + _1970_TO_2000_S
+
+
 class Clock:
     """`uptime_s` counts since the start; `boot` is the number of this start, from 1."""
 
@@ -30,6 +35,7 @@ class Clock:
         self.boot = boot
         self.uptime_s = 0
         self.quality = QUALITIES[0]
+        self.changes = 0  # how often the wall clock was set
         self._last_ms = now
         self._rest_ms = 0
         self._start_s = 0  # wall clock at uptime 0, seconds since 2000
@@ -55,7 +61,16 @@ class Clock:
             return False
         self._start_s = unix_s - _1970_TO_2000_S - self.uptime_s
         self.quality = quality
+        self.changes += 1
         return True
+
+    def quality_number(self):
+        """The quality as its place among QUALITIES: 0 is unknown."""
+        return QUALITIES.index(self.quality)
+
+    def utc_s(self):
+        """The wall clock in seconds since 2000, or None while it is unknown."""
+        return None if self.quality == QUALITIES[0] else self._start_s + self.uptime_s
 
     def utc(self):
         """The wall clock as "2026-11-23T05:22:00Z", or None while it is unknown."""

@@ -1,8 +1,9 @@
-"""Changes of the list of keys: a new file beside the old one, which takes its place when complete.
+"""Pages of the list of keys, and changes: a new file beside the old one, which takes its place.
 
 Promises: memory for some 50 rows, whatever the length of the list; the list on flash is the old one
-until `promote`, and stays so when a change fails. Every row is checked on its way: a damaged one is
-left out and counted in the list's notice. Needed only while keys are changed: see briefly.py.
+until the new one is complete, and stays so when a change fails. Every row is checked on its way: a
+damaged one is left out and counted in the list's notice. Needed only while keys are shown or
+changed: see briefly.py.
 
 A whole list may come in any order: runs of sorted rows go to a file of their own, which is then
 merged into the new list.
@@ -10,29 +11,60 @@ merged into the new list.
 
 import os
 
-from firmware.access import key_entry, keys, uid
-from firmware.access.key_entry import pack, seal
+from firmware.access import keys, uid
 from firmware.access.uid import BadKey
+from firmware.briefly import briefly
+
+key_entry = briefly("firmware.access.key_entry")
+pack = key_entry.pack
+seal = key_entry.seal
 
 _RUN = 45  # rows: the root of MAX_KEYS, so that a run takes as much memory as the heads of all runs
 _STEP = 32  # rows read or written between two steps
 
 
-def adding(files, entry, version):
-    """See KeyFile.adding."""
+def entries(files, first, most):
+    """See KeyFile.entries."""
     row = bytearray(keys.SIZE)
-    pack(entry, row)
-    yield from _rewrite(files, key_entry.card(row), row, version)
+    for index in range(first, min(first + most, files.count)):
+        yield key_entry.unpack(row) if files.read(index, row) else None
 
 
-def removing(files, card, version):
-    """See KeyFile.removing."""
-    if isinstance(card, str):
-        card = uid.parse(card)
-    uid.check(card)
-    if keys.find(files, files.count, card, bytearray(keys.SIZE)) < 0:
-        raise BadKey("uid", "is not on the list: " + uid.masked(card))
-    yield from _rewrite(files, card, None, version)
+def steps(files, adds, what, version):
+    """The steps of KeyFile.adding (`adds` True), removing (False) or replacing (None)."""
+    if files.changing:
+        raise BadKey("keys", "are being changed just now: try again")
+    files.changing = True
+    try:
+        if adds is None:
+            yield from _replacing(files, what, version)
+        elif adds:
+            row = bytearray(keys.SIZE)
+            pack(what, row)
+            yield from _rewrite(files, key_entry.card(row), row, version)
+        else:
+            if isinstance(what, str):
+                what = uid.parse(what)
+            uid.check(what)
+            if keys.find(files, files.count, what, bytearray(keys.SIZE)) < 0:
+                raise BadKey("uid", "is not on the list: " + uid.masked(what))
+            yield from _rewrite(files, what, None, version)
+    finally:
+        files.changing = False
+        for ending in (".new", ".run"):
+            try:
+                os.remove(files.path + ending)
+            except OSError:
+                pass
+
+
+def _promote(files):
+    """Put the complete file beside the list in its place: one step that nothing can split."""
+    files.close()
+    try:
+        os.rename(files.path + ".new", files.path)
+    finally:
+        files.load()
 
 
 def _rewrite(files, card, new, version):
@@ -80,7 +112,7 @@ def _rewrite(files, card, new, version):
         out.write(header)
     finally:
         out.close()
-    files.promote()
+    _promote(files)
     if damaged:
         files.notice = f"{damaged} damaged keys were left out of the list"
 
@@ -100,8 +132,7 @@ def _new_salt():
     return int.from_bytes(os.urandom(3), "little") + 1
 
 
-def replacing(files, entries, version):
-    """See KeyFile.replacing."""
+def _replacing(files, entries, version):
     key_entry.check_number("version", version)
     salt = _new_salt()
     out = open(files.path + ".run", "wb")
@@ -127,7 +158,7 @@ def replacing(files, entries, version):
         yield from _merge(files, source, count, version, salt)
     finally:
         source.close()
-    files.promote()
+    _promote(files)
 
 
 def _write_run(out, run):

@@ -11,16 +11,9 @@ Does not decide when flash may be written (an erase stalls the whole chip): the 
 the contactor is open. It runs on CPython as well, so that host tools write the same files.
 """
 
-import binascii
-import json
-import os
-
 from firmware.briefly import briefly
 
-MAX_FILE_BYTES = 4096  # one flash sector
-FORMAT = 1
-_TABLE = "firmware.settings_table"
-_VALUES = '"values": '  # what stands before the text that the checksum covers
+_FILE = "firmware.settings_file"
 
 
 class SettingsError(ValueError):
@@ -32,16 +25,6 @@ class SettingsError(ValueError):
         self.reason = reason
 
 
-def encode(values):
-    """The bytes of a settings file holding the dict `values`, which is taken unchecked."""
-    text = json.dumps(values)
-    return f'{{"format": {FORMAT}, "crc32": "{_crc(text)}", {_VALUES}{text}}}'.encode()
-
-
-def _crc(text):
-    return f"{binascii.crc32(text.encode()) & 0xFFFFFFFF:08x}"
-
-
 class Settings:
     """The values in force, as attributes named like the table's rows.
 
@@ -51,26 +34,22 @@ class Settings:
     """
 
     def __init__(self, directory=""):
-        self._path = directory + "/settings"
-        self._current_good = False
+        self.path = directory + "/settings"
+        self.current_good = False  # what .json holds may become the fallback
         self.notice = None
         self.unsaved = False
         self.revision = 0
-        self._reset()
+        self.changed = []  # names that were set and not recorded yet; the oldest 32 of them
+        self.names = ()
+        briefly(_FILE).reset(self)
 
     def __getattr__(self, name):
         # Reached only for what no row of the table has set.
         raise AttributeError(name)
 
-    def _reset(self):
-        rows = briefly(_TABLE).TABLE
-        self._names = tuple([row[0] for row in rows])
-        for row in rows:
-            setattr(self, row[0], row[1])
-
     def get(self, name):
         """Value of the setting `name`; SettingsError if there is none."""
-        if name not in self._names:
+        if name not in self.names:
             raise SettingsError(str(name), "is no setting of this firmware")
         return getattr(self, name)
 
@@ -79,112 +58,19 @@ class Settings:
 
         Nothing is written: call `save` when flash may be written.
         """
-        table = briefly(_TABLE)
-        for name, value in changes.items():
-            table.check(table.row_of(name), value)
-        table.check_together(lambda name: changes[name] if name in changes else self.get(name))
-        for name, value in changes.items():
-            setattr(self, name, value)
-        self.revision += 1
-        self.unsaved = True
+        briefly(_FILE).set_many(self, changes)
 
     def save(self):
-        """Write the values that differ from their defaults; OSError if the filesystem refuses.
-
-        The new file is complete before an old one moves, and only a good old one becomes the
-        fallback. A rename replaces its target in one step that a power cut cannot split.
-        """
-        rows = briefly(_TABLE).TABLE
-        changed = {row[0]: self.get(row[0]) for row in rows if self.get(row[0]) != row[1]}
-        with open(self._path + ".new", "wb") as f:
-            f.write(encode(changed))
-        if self._current_good:
-            os.rename(self._path + ".json", self._path + ".bak")
-        self._current_good = False
-        os.rename(self._path + ".new", self._path + ".json")
-        self._current_good = True
-        self.unsaved = False
+        """Write the values that differ from their defaults; OSError if the filesystem refuses."""
+        briefly(_FILE).save(self)
 
     def load(self):
         """Read the newest good file; without one the defaults stay. Never raises for a bad file."""
-        problems = []
-        in_force = "defaults are used"
-        # Without a ".json" the power was cut between the two renames: ".new" was about to be it.
-        for ending in (".json", ".bak") if self._size(".json") is not None else (".new", ".bak"):
-            size = self._size(ending)
-            if size is None:
-                continue
-            problem = self._take(ending, size, problems)
-            if problem is None:
-                in_force = "the values before the last save are used" if ending == ".bak" else ""
-                self._current_good = ending == ".json" or ending == ".new" and self._promote()
-                break
-            self._reset()
-            if ending != ".new":  # the leftover of a save that was cut before it was complete
-                problems.append(f"settings{ending} {problem}")
-        if in_force and self._size(".bak") is not None and not problems:
-            problems.append("settings.json is missing")
-        if problems:
-            self.notice = "; ".join(problems) + ("; " + in_force if in_force else "")
-
-    def _promote(self):
-        # Finish the save that was cut: the next one would overwrite ".new", which is all there is.
-        try:
-            os.rename(self._path + ".new", self._path + ".json")
-        except OSError:
-            return False
-        return True
-
-    def _size(self, ending):
-        try:
-            return os.stat(self._path + ending)[6]
-        except OSError:
-            return None
-
-    def _take(self, ending, size, problems):
-        """Put a file's values in force; None, or what is wrong with the file as a whole."""
-        if size > MAX_FILE_BYTES:
-            return "is too large"
-        table = briefly(_TABLE)
-        try:
-            with open(self._path + ending, "rb") as f:
-                text = f.read(size).decode()
-            content = json.loads(text)
-            if content["format"] != FORMAT:
-                return "was written by another firmware (format {})".format(content["format"])
-            start = text.index(_VALUES) + len(_VALUES)
-            if content["crc32"] != _crc(text[start:-1]):
-                return "is damaged"
-            for name, value in content["values"].items():
-                try:
-                    table.check(table.row_of(name), value)
-                    setattr(self, name, value)
-                except SettingsError as e:
-                    problems.append("a stored value is passed over: " + str(e))
-            table.check_together(self.get)
-        except SettingsError as e:
-            return "contradicts itself: " + str(e)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return "is damaged"
-        return None
+        briefly(_FILE).load(self)
 
     def describe(self):
         """Yield one dict for each setting: name, value, default, allowed, unit, meaning, restart.
 
         A secret has `set` (yes or no) in place of its value.
         """
-        table = briefly(_TABLE)
-        for name, default, allowed, unit, meaning, flags in table.TABLE:
-            shown = {
-                "name": name,
-                "allowed": allowed,
-                "unit": unit,
-                "meaning": meaning,
-                "restart": bool(flags & table.RESTART),
-            }
-            if flags & table.SECRET:
-                shown["set"] = getattr(self, name) != default
-            else:
-                shown["value"] = getattr(self, name)
-                shown["default"] = default
-            yield shown
+        return briefly(_FILE).describe(self)

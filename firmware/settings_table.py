@@ -1,55 +1,73 @@
 """The one table of every setting, and the checks of a value.
 
 Loaded when settings are read from the file, changed or shown, and let go again: at rest the charger
-needs the values only.
+needs the values only. What a setting means, in words, is in settings_meaning.txt.
 """
 
+from firmware.briefly import briefly
 from firmware.settings import SettingsError
 
 SECRET = 1  # its value is never shown
 RESTART = 2  # takes effect at the next start
 NAME = 4  # letters, digits, dash, underscore and dot: it ends up in topics and file names
 DIGITS = 8
+SCHEDULE = 16
+TIMEZONE = 32
 
-# name, default, allowed, unit, meaning, flags. Allowed is (lowest, highest) or (lowest, highest,
+_POLICIES = (
+    "open",
+    "any_key",
+    "known_key",
+    "schedule",
+    "any_key+schedule",
+    "known_key+schedule",
+)
+
+# name, default, allowed, unit, flags. Allowed is (lowest, highest) or (lowest, highest,
 # step) of a number, the choices of a text as a tuple, its greatest length, or None for yes/no.
 # Currents are what IEC 61851-1 can signal (6 to 80 A). No board is the default: after a loss of
 # all settings nothing may be driven by the pins of a board that this one is not.
 TABLE = (
-    (
-        "charger_id",
-        "",
-        32,
-        "",
-        "name of this charger; empty: from the chip's number",
-        NAME | RESTART,
-    ),
-    ("board", "", 32, "", "file of the board's pins in firmware/board", NAME | RESTART),
-    ("installation_limit_a", 16, (6, 80), "A", "what fuse and wiring can carry, per phase", 0),
-    ("phases", 3, (1, 3, 2), "", "phases connected to the contactor", 0),
-    ("mains_v", 230, (100, 277), "V", "phase voltage, for the estimate without a meter", 0),
-    ("tethered", False, None, "", "the cable is fixed: no lock and no plug coding", RESTART),
-    ("tethered_cable_a", 32, (6, 80), "A", "rating of a fixed cable", RESTART),
-    ("ventilation", False, None, "", "the place is ventilated: serve cars that ask for it", 0),
-    ("wake_mode", "F", ("off", "E", "F"), "", "pilot state that wakes a sleeping car", 0),
-    ("wake_after_s", 30, (10, 600), "s", "how long a car may stay silent before it is woken", 0),
-    ("wake_s", 4, (1, 10), "s", "how long the waking state lasts", 0),
-    ("derate_half_c", 65, (30, 100), "C", "from here on half the current", 0),
-    ("derate_quarter_c", 68, (30, 100), "C", "from here on a quarter", 0),
-    ("derate_stop_c", 71, (30, 100), "C", "from here on none", 0),
-    ("derate_resume_c", 62, (30, 100), "C", "below it the full current again", 0),
-    ("rcd_test", True, None, "", "test the residual current device before each charge", 0),
-    ("meter_pulses_per_kwh", 1000, (1, 100000), "1/kWh", "pulses of the S0 meter", RESTART),
-    ("http_port", 80, (1, 65535), "", "port of the page", RESTART),
-    ("console", True, None, "", "service console (aiorepl) on the serial port", RESTART),
-    ("watchdog_s", 8, (3, 60), "s", "reset when a task is silent for so long", RESTART),
-    ("pin", "", 12, "", "PIN of the page, 4 to 12 digits; empty: no login", SECRET | DIGITS),
+    ("charger_id", "", 32, "", RESTART | NAME),
+    ("board", "", 32, "", RESTART | NAME),
+    ("installation_limit_a", 16, (6, 80), "A", 0),
+    ("phases", 3, (1, 3, 2), "", 0),
+    ("mains_v", 230, (100, 277), "V", 0),
+    ("tethered", False, None, "", RESTART),
+    ("tethered_cable_a", 32, (6, 80), "A", RESTART),
+    ("ventilation", False, None, "", 0),
+    ("wake_mode", "F", ("off", "E", "F"), "", 0),
+    ("wake_after_s", 30, (10, 600), "s", 0),
+    ("wake_s", 4, (1, 10), "s", 0),
+    ("derate_half_c", 65, (30, 100), "C", 0),
+    ("derate_quarter_c", 68, (30, 100), "C", 0),
+    ("derate_stop_c", 71, (30, 100), "C", 0),
+    ("derate_resume_c", 62, (30, 100), "C", 0),
+    ("rcd_test", True, None, "", 0),
+    ("offline_policy", "open", _POLICIES, "", 0),
+    ("online_policy", "open", _POLICIES + ("cloud", "cloud+schedule"), "", 0),
+    ("schedule", "", 256, "", SCHEDULE),
+    ("timezone", "UTC0", 64, "", TIMEZONE),
+    ("schedule_no_clock", "charge", ("charge", "wait"), "", 0),
+    ("ask_timeout_s", 5, (1, 60), "s", 0),
+    ("tap_hold_s", 60, (10, 600), "s", 0),
+    ("tap_releases", True, None, "", 0),
+    ("back_online", "keep", ("keep", "stop"), "", 0),
+    ("after_power_cut", "resume", ("resume", "end"), "", 0),
+    ("random_delay_s", 0, (0, 1800), "s", 0),
+    ("ntp_host", "pool.ntp.org", 64, "", NAME),
+    ("checkpoint_min", 10, (1, 60), "min", 0),
+    ("meter_pulses_per_kwh", 1000, (1, 100000), "1/kWh", RESTART),
+    ("http_port", 80, (1, 65535), "", RESTART),
+    ("console", True, None, "", RESTART),
+    ("watchdog_s", 8, (3, 60), "s", RESTART),
+    ("pin", "", 12, "", SECRET | DIGITS),
 )
 
 
 def check(row, value):
     """Raise SettingsError unless `value` is allowed by the table's `row`."""
-    name, default, allowed, unit, _, flags = row
+    name, default, allowed, unit, flags = row
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise SettingsError(name, "must be true or false")
@@ -85,6 +103,12 @@ def _check_text(name, value, longest, flags):
             raise SettingsError(name, "may hold letters, digits, dash, underscore and dot only")
         if flags & DIGITS and not "0" <= c <= "9":
             raise SettingsError(name, "may hold digits only")
+    if flags & (SCHEDULE | TIMEZONE):
+        part = "schedule_text" if flags & SCHEDULE else "timezone_text"
+        try:
+            briefly("firmware.access." + part).parse(value)
+        except ValueError as e:
+            raise SettingsError(name, "is wrong at " + str(e)) from None
     if flags & DIGITS and 0 < len(value) < 4:
         raise SettingsError(name, "must have at least 4 digits")
 
@@ -98,6 +122,9 @@ def check_together(get):
     for i in range(1, len(steps)):
         if get(steps[i - 1]) >= get(steps[i]):
             raise SettingsError(steps[i], "must be above " + steps[i - 1])
+    for name in ("offline_policy", "online_policy"):
+        if get(name).endswith("schedule") and not get("schedule").strip():
+            raise SettingsError(name, "needs a schedule")
 
 
 def row_of(name):

@@ -5,30 +5,40 @@ Built anew for each reader, outside the tick. A key id is never shown whole.
 
 import gc
 
-from firmware.briefly import briefly
+from firmware.access.authorization import OWNER
+from firmware.access.decision import ONLINE
+from firmware.access.uid import masked
+from firmware.reasons import sentence
 from firmware.version import VERSION
 
-_said = ("", "")
+_PATIENCE = ("RandomDelay", "PlugIn")
+_QUIET = ("PermitOpen", "WaitsForKey", "NoClock")  # not worth showing while there is no car
 
 
 def status(charger):
     """The contract's status of `charger`, plus what helps at the serial console.
 
-    Beyond the contract: contactor, power_w, limit_code, session.estimated, uptime_s, boot, notice,
-    tasks, heap_free and tick.longest_gap_ms since the last reader.
+    Beyond the contract: permit (the access room's answer, and in how many seconds it may be another
+    one), tap (what became of the last key), reader, keys, contactor, power_w, limit_code,
+    session.estimated, uptime_s, boot, notice, tasks, heap_free and tick.longest_gap_ms since the
+    last reader.
     """
-    settings, clock = charger.settings, charger.clock
+    settings, clock, access = charger.settings, charger.clock, charger.access
+    online = access.mode == ONLINE
     shown = {
         "id": charger.id,
-        "online": False,
-        "offline_since_s": clock.uptime_s,
-        "policy": "open",
+        "online": access.online,
+        "offline_since_s": None if access.online else clock.uptime_s,
+        "policy": settings.online_policy if online else settings.offline_policy,
+        "permit": _permit(charger),
+        "tap": _reason(access.notice) if access.notice else None,
+        "keys": charger.keys.count,
         "clock": {"utc": clock.utc(), "quality": clock.quality},
-        "journal": {"pending": 0, "capacity": 0},
+        "journal": _journal(charger.recorder),
         "firmware": VERSION,
         "uptime_s": clock.uptime_s,
         "boot": clock.boot,
-        "notice": settings.notice,
+        "notice": settings.notice or charger.keys.notice,
         "tasks": charger.supervisor.report(),
         "heap_free": gc.mem_free(),
     }
@@ -42,12 +52,50 @@ def status(charger):
     return shown
 
 
-def _sentence(code):
-    """The reason's sentence. All of them together take 4 KB: only the last one is kept."""
-    global _said
-    if _said[0] != code:
-        _said = (code, briefly("firmware.charging.reasons").sentence(code))
-    return _said[1]
+def _journal(recorder):
+    its = recorder.journal
+    return {
+        "pending": its.pending(),
+        "capacity": its.capacity(),
+        "percent": its.percent_full(),
+        "notice": recorder.notice or its.refusal or its.notice,
+    }
+
+
+def _reason(code):
+    return {"code": code, "text": sentence(code)}
+
+
+def _permit(charger):
+    permit = charger.permit
+    shown = _reason(permit.reason)
+    shown["allowed"] = permit.allowed
+    shown["change_s"] = permit.change_s if permit.change_s >= 0 else None
+    if permit.change_s >= 0:
+        # A driver reads a clock where the schedule decides, and seconds where patience does.
+        if permit.reason not in _PATIENCE:
+            utc_s = charger.clock.utc_s() + permit.change_s
+            minute = (utc_s + charger.access.schedule.timezone.offset_s(utc_s)) // 60 % 1440
+            when = "{:02d}:{:02d}".format(minute // 60, minute % 60)
+        else:
+            when = "{} s".format(permit.change_s)
+        shown["text"] = shown["text"][:-1] + ", " + when + "."
+    return shown
+
+
+def _shown_reason(charger):
+    code, permit = charger.controller.reason, charger.permit
+    if code == "NoCar" and permit.reason not in _QUIET:
+        code = permit.reason  # what became of a key that came before the car
+    reader = charger.board.reader
+    if code == "WaitsForKey" and reader is not None and not reader.ok:
+        code = "ReaderSilent"
+    return _permit_reason(charger) if code == permit.reason else _reason(code)
+
+
+def _permit_reason(charger):
+    shown = _permit(charger)
+    return {"code": shown["code"], "text": shown["text"]}
 
 
 def _charging(charger):
@@ -56,7 +104,7 @@ def _charging(charger):
     return {
         "state": controller.state,
         "pilot": controller.pilot_name,
-        "reason": {"code": controller.reason, "text": _sentence(controller.reason)},
+        "reason": _shown_reason(charger),
         "cable": {
             "plugged": controller.connected or limits.cable.rating_a > 0,
             "locked": controller.locked,
@@ -65,7 +113,8 @@ def _charging(charger):
         "session": _session(charger),
         "limit_a": limits.effective_ma() // 1000 if limits.cable_ma else _without_cable_a(limits),
         "limit_code": limits.limiting() if limits.cable_ma else "",
-        "faults": controller.faults.active_codes(),
+        "faults": _faults(charger),
+        "reader": _reader(charger.board.reader),
         "contactor": charger.contactor_closed(),
         "power_w": readings.power_w,
         "tick": {
@@ -73,6 +122,20 @@ def _charging(charger):
             "dead_man": charger.dead_man_count,
         },
     }
+
+
+def _faults(charger):
+    codes = charger.controller.faults.active_codes()
+    reader = charger.board.reader
+    if reader is not None and not reader.ok:
+        codes.append("ReaderSilent")
+    return codes
+
+
+def _reader(reader):
+    if reader is None:
+        return None
+    return {"name": reader.name, "ok": reader.ok, "failures": reader.failures}
 
 
 def _without_cable_a(limits):
@@ -92,7 +155,7 @@ def _session(charger):
         "energy_wh": session.energy_wh,
         "duration_s": session.duration_s,
         "started_at": clock.utc_at(clock.uptime_s - session.duration_s),
-        "key": None,
+        "key": masked(charger.access.number(OWNER)) if charger.access.owner_length else None,
         "estimated": session.estimated,
     }
 
@@ -107,6 +170,7 @@ def _faulted(code, text):
         "limit_a": 0,
         "limit_code": code,
         "faults": [code],
+        "reader": None,
         "contactor": False,
         "power_w": 0,
         "tick": {"longest_gap_ms": 0, "dead_man": 0},

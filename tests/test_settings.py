@@ -2,7 +2,7 @@
 
 import json
 
-from firmware import settings
+from firmware import settings, settings_file
 
 
 def test_bad_values_and_damaged_files(interpreter, tmp_path):
@@ -16,7 +16,7 @@ def test_power_cut_at_every_flash_operation(interpreter):
 
 def test_host_tools_write_the_same_file(tmp_path):
     (tmp_path / "settings.json").write_bytes(
-        settings.encode({"board": "esp32_devkit", "phases": 1})
+        settings_file.encode({"board": "esp32_devkit", "phases": 1})
     )
     loaded = settings.Settings(str(tmp_path))
     loaded.load()

@@ -1,10 +1,6 @@
-"""The supervisor and the clock, under both interpreters."""
+"""The supervisor, under both interpreters."""
 
 
 def test_supervisor(interpreter):
     done = interpreter.run("supervisor_check.py")
     assert done.stderr.endswith("ok\n")
-
-
-def test_clock(interpreter):
-    interpreter.run("clock_check.py")

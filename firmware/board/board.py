@@ -16,7 +16,6 @@ from firmware import ticks
 from firmware.board.contactor import Contactor
 from firmware.board.led import Led
 from firmware.board.lock_motor import LockMotor
-from firmware.board.meter import Estimate, PulseMeter
 from firmware.board.pilot import Pilot
 from firmware.board.proximity import Proximity
 from firmware.board.rcd import Rcd
@@ -103,7 +102,8 @@ class Board:
 
     `capabilities` says what this board has; `safe_pins` are the (pin, level) byte pairs that make
     it safe, contactor first, for boot.py; `dead_man_bit` is True from when the dead man took over
-    until somebody sets it to False.
+    until somebody sets it to False. `reader` is the card reader (see reader.py) or None: whoever
+    wants cards calls its `step`, `read` and `apply` leave it alone.
     """
 
     def __init__(self, board, settings):
@@ -127,6 +127,7 @@ class Board:
         self._temperature = Temperature(board["temperature"]) if "temperature" in board else None
         self._led = Led(board["led"]) if "led" in board else None
         self._meter = _build_meter(board, settings, now_ms)
+        self.reader = _build_reader(board["reader"]) if "reader" in board else None
         self.capabilities = self._capabilities()
 
     def _capabilities(self):
@@ -224,9 +225,24 @@ class Board:
 
 
 def _build_meter(board, settings, now_ms):
+    # Imported here, as below: a board takes the memory of no driver but its own.
     if "meter" in board:
+        from firmware.board.meter import PulseMeter
+
         return PulseMeter(board["meter"], settings, now_ms)
+    from firmware.board.estimate import Estimate
+
     return Estimate(settings, now_ms)
+
+
+def _build_reader(part):
+    if part["kind"] == "wiegand":
+        from firmware.board.wiegand import Wiegand
+
+        return Wiegand(part)
+    from firmware.board.pn532 import Pn532
+
+    return Pn532(part)
 
 
 def _safe_pins(board):

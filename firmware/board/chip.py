@@ -29,6 +29,12 @@ def identity():
     return binascii.hexlify(machine.unique_id()).decode()
 
 
+def journal_partition():
+    """The raw flash partition labelled "journal", or None on a board that has no such one."""
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")
+    return found[0] if found else None
+
+
 def count_boot():
     """Number of this start since NVS was erased, from 1."""
     nvs = esp32.NVS("holdfast")

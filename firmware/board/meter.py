@@ -1,8 +1,7 @@
-"""Energy and current: from the S0 pulses of a meter, or estimated where there is none.
+"""Energy and current from the S0 pulses of a meter.
 
-Promises: `wh` only grows; of an S0 meter it counts each pulse exactly, whatever a pulse is worth.
-`current_ma` is that of each phase, the phases taken as equal. `is_estimate` marks a guess: the car
-is taken to draw all that it is offered, which is usually more than it does.
+Promises: `wh` only grows and counts each pulse exactly, whatever a pulse is worth. `current_ma` is
+that of each phase, the phases taken as equal.
 
 Integers only, below 2^30: what is less than a Wh is carried in a finer unit.
 """
@@ -16,7 +15,6 @@ from firmware import ticks
 
 # n pulses per kWh: a pulse every t ms is a power of 3.6e9 / n / t W.
 _W_MS_PER_KWH = const(3600000000)
-_W_MS_PER_WH = const(3600000)
 
 # Power is averaged over pulses that span this at least: an interpreter that was stalled (flash
 # erase) may see a pulse 400 ms late.
@@ -28,7 +26,6 @@ _LEAST_W = const(230)
 _SILENT_PULSES = const(4)
 _SILENT_MS = const(60000)
 _LONG_MS = const(100000000)  # counters stop here
-_LONGEST_TICK_MS = const(10000)
 
 _MASK = const(0x3FFFFFFF)
 
@@ -99,29 +96,3 @@ class PulseMeter:
         self._average_w = self._w_ms * pulses // max(1, span_ms)
         self._window_ms = self._pulse_ms
         self._window_pulses = 0
-
-
-class Estimate:
-    """What the car was offered, as if it drew just that."""
-
-    is_estimate = True
-    is_ok = True
-
-    def __init__(self, settings, now_ms):
-        self.wh = 0
-        self.power_w = 0
-        self.current_ma = 0
-        self._settings = settings
-        self._rest_w_ms = 0
-        self._last_ms = now_ms
-
-    def read(self, now_ms, flowing, offered_ma):
-        """Bring the attributes up to `now_ms`; `flowing`: a car should be drawing current."""
-        dt_ms = min(max(0, ticks.diff(now_ms, self._last_ms)), _LONGEST_TICK_MS)
-        self._last_ms = now_ms
-        settings = self._settings
-        self.current_ma = offered_ma if flowing else 0
-        self.power_w = self.current_ma * settings.mains_v // 1000 * settings.phases
-        self._rest_w_ms += self.power_w * dt_ms
-        self.wh += self._rest_w_ms // _W_MS_PER_WH
-        self._rest_w_ms %= _W_MS_PER_WH

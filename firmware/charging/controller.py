@@ -3,9 +3,9 @@
 It promises, for whatever readings it is given:
 
 - The contactor is closed only for a car in C or D whose diode was seen, with the cable locked
-  (socket), a permit, and no fault that stops charging. It opens in the very step whose reading
-  shows no C or D, a lost lock, a lost cable or such a fault. Where the charger itself wants to
-  stop (permit, limit, stop button, heat) it withdraws the PWM first and waits 6 s at the most.
+  (socket), a permit to charge now, and no fault that stops charging. It opens in the very step
+  whose reading shows no C or D, a lost lock, a lost cable or such a fault. Where the charger itself
+  wants to stop (permit, limit, stop button, heat) it withdraws the PWM first and waits 6 s at most.
 - The lock is driven open only after the contactor is confirmed open.
 - The duty of the PWM changes at most every 5 s.
 
@@ -74,7 +74,7 @@ class Controller:
     """Call `step` once a tick; read the rest whenever you like.
 
     `state` is an OCPP 1.6 ChargePointStatus, `pilot_name` a letter of IEC 61851-1 with the
-    charger's digit, `reason` a code of `firmware.charging.reasons`.
+    charger's digit, `reason` a code of `firmware.reasons`.
     """
 
     def __init__(self, capabilities, config, limits):
@@ -100,7 +100,7 @@ class Controller:
         self._lock_position = -1
 
         self._now_ms = -1
-        self._finished = False  # the session ended, the cable is still plugged in
+        self.finished = False  # the session ended, and the car is still there
         self._ending = ""  # why a session is being ended
         self._unlocking = False  # asked for, until the next session
         self._needs_ventilation = False
@@ -235,14 +235,14 @@ class Controller:
 
         if self._start_asked:
             self._start_asked = False
-            self._finished = False
+            self.finished = False
             self.faults.retry_now()
         if self._stop_asked or self._unlock_asked:
             if self.session.active:
                 if not self._ending:
-                    self._ending = UNLOCK_COMMAND if self._unlock_asked else self._stop_asked
+                    self._ending = self._stop_asked or UNLOCK_COMMAND
             elif self.connected:
-                self._finished = True
+                self.finished = True
             if self._unlock_asked:
                 self._unlocking = True
                 self.lock.unlock_again()
@@ -254,8 +254,8 @@ class Controller:
         elif (
             self.connected
             and letter != pilot.A
-            and not self._finished
-            and permit.allowed
+            and not self.finished
+            and permit.authorized
             and self.config.available
             and not self.faults.blocks()
         ):
@@ -269,7 +269,7 @@ class Controller:
         self.connected = False
         if self.session.active and not self._ending:
             self._ending = EV_DISCONNECTED
-        self._finished = False
+        self.finished = False
         self._unlocking = False
         self._needs_ventilation = False
         self.faults.retry_now()
@@ -412,7 +412,7 @@ class Controller:
         if not self._confirmed_open(readings) and not self.faults.is_active(faults.WELDED):
             return
         self.session.end(self._ending)
-        self._finished = self.connected
+        self.finished = self.connected
         self._ending = ""
         self._emit(events.SESSION_ENDED, self.session.stop_reason, self.session.energy_wh)
 
@@ -449,12 +449,12 @@ class Controller:
             outputs.led = LED_READY
         elif not self.session.active:
             outputs.led = LED_WAITING
-            if self._finished:
+            if self.finished:
                 self.state = "Finishing"
                 self.reason = "Stopped"
             else:
                 self.state = "Preparing"
-                self.reason = permit.reason or "Starting"
+                self.reason = "Starting" if permit.authorized else permit.reason
         else:
             outputs.led = LED_WAITING
             self._describe_session(readings, permit, limit_ma, outputs)

@@ -82,8 +82,15 @@ class Capabilities:
 
 
 class Permit:
-    """Whether this car may charge now, and why not: what the access room says in every tick."""
+    """What the access room says in every tick, see firmware/access/decision.py.
+
+    `authorized`: a session may begin; `allowed`: it may draw current now.
+    """
 
     def __init__(self, allowed=False, reason="NoPermit"):
+        self.authorized = allowed
         self.allowed = allowed
-        self.reason = reason  # a code of firmware.charging.reasons
+        self.refused = False
+        self.by = ""  # why the session was let begin: PermitOpen, PermitKey, ...
+        self.reason = reason  # a code of firmware.reasons
+        self.change_s = -1

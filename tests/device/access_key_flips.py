@@ -12,6 +12,8 @@ import vfs
 from access_key_rows import card, entries, entry, finish, loaded
 from flash_in_ram import mounted
 
+from firmware import key_header
+
 KEYS = 9
 
 
@@ -24,7 +26,7 @@ def look(files, known, strange, where):
             e = entry(n)
             row = files.row
             assert bytes(row[1 : 1 + row[0]]) == e["uid"], where
-            assert files.entry(files.find(card(n)))["expiry_s"] == e["expiry_s"], where
+            assert next(files.entries(files.find(card(n)), 1))["expiry_s"] == e["expiry_s"], where
     for uid in strange:
         assert files.find(uid) == -1, (where, uid)
     assert found == len(known) or files.notice, where
@@ -106,7 +108,7 @@ class Memory:
 def in_memory(data):
     """The list whose file holds `data`."""
     files = loaded("/none")
-    files.take(Memory(data), len(data))
+    key_header.take(files, Memory(data), len(data))
     return files
 
 

@@ -1,5 +1,8 @@
 """Made-up keys for the tests of the list: cards of all three lengths, many of them neighbours."""
 
+import firmware.access.key_entry  # noqa: F401  stays loaded: compiling it each time takes long
+import firmware.key_header  # noqa: F401
+import firmware.key_writer  # noqa: F401
 from firmware.key_file import KeyFile
 
 
@@ -49,4 +52,4 @@ def loaded(directory):
 
 def pages(files):
     """All of the list, None for a damaged key."""
-    return [files.entry(i) for i in range(files.count)]
+    return list(files.entries(0, files.count))

@@ -8,18 +8,21 @@ import sys
 
 import machine
 import world
+from journal_flash import Nor
 
-from firmware import app, clock, ticks
+from firmware import build, clock, ticks
+from firmware.board import chip
 from firmware.board.board import load_board
 from firmware.board.smartevse_v3 import BOARD
 from firmware.settings import Settings
 
 counting = "count" in sys.argv
 machine.wire(BOARD)
+chip.journal_partition = lambda: Nor(4096, 8)
 settings = Settings()
 settings.set_many({"board": "smartevse_v3", "installation_limit_a": 20})
-charger = app.Charger(settings, clock.Clock(1, world.ms))
-charger.fit(load_board(settings.board, settings))
+charger = build.rooms(settings, clock.Clock(1, world.ms))
+build.fit(charger, load_board(settings.board, settings))
 now = world.ms
 
 
@@ -75,7 +78,7 @@ assert charger.controller.session.energy_wh > closed_since
 
 # a changed limit comes into force without a restart
 settings.set_many({"installation_limit_a": 10})
-charger._configure()
+build.configure(charger)
 run(400)
 assert world.duty_permille in (166, 167), world.duty_permille
 assert not charger.save() and settings.unsaved, "flash was written with the contactor closed"

@@ -139,6 +139,40 @@ def car_ignores_withdrawal():
     assert p.ms_until(lambda: p.outputs.contactor, 10000) <= 8000
 
 
+def authorized_and_not_yet_allowed():
+    """The session begins and the cable is locked, current waits for the permit's second half."""
+    p = plant()
+    p.permit.allowed = False
+    p.permit.reason = "WaitsForSchedule"
+    p.car = "C"
+    p.ms_until(lambda: p.readings.lock == LOCK_LOCKED, 2000)
+    p.run(10000)
+    assert p.controller.session.active and not p.outputs.contactor
+    assert p.outputs.pilot == PILOT_STEADY
+    assert p.controller.state == "SuspendedEVSE" and p.controller.reason == "WaitsForSchedule"
+    p.permit.allowed = True
+    p.ms_until(lambda: p.outputs.contactor, 3000)
+    p.permit.allowed = False
+    p.ms_until(lambda: not p.outputs.contactor, 6100)
+    assert p.controller.session.active and p.controller.session.id == 1
+    p.permit.authorized = False  # who may begin is asked once
+    p.run(10000)
+    assert p.controller.session.active
+    assert kinds(p) == ["SessionStarted", "Locked", "Charging", "Paused:WaitsForSchedule"]
+
+
+def tap_that_stops_and_releases():
+    """Stop and unlock in one tick: the session ended by a person, and the cable comes free."""
+    p = charging()
+    kinds(p)
+    p.controller.request_stop()
+    p.controller.request_unlock()
+    p.ms_until(lambda: p.controller.unlocked(), 10000)
+    told = kinds(p)
+    assert told == ["Paused:Stopping", "SessionEnded:Local", "Unlocked"], told
+    assert p.controller.finished and p.controller.state == "Finishing"
+
+
 def unplug_under_load():
     p = charging()
     kinds(p)
@@ -193,12 +227,14 @@ def power_back_with_car():
         p.car = "C"
         p.ms_until(lambda: p.outputs.contactor, 3000)
         refused = Plant(start_ms)
-        refused.permit.allowed = False
+        refused.permit.authorized = refused.permit.allowed = False
+        refused.permit.reason = "NoPermit"
         refused.car = car
         refused.readings.lock = LOCK_LOCKED
         refused.run(30000)
         assert refused.controller.pilot_name == car + "1" and not refused.outputs.contactor
         assert refused.controller.state == "Preparing"
+        assert refused.controller.reason == "NoPermit" and not refused.controller.session.id
         assert refused.readings.lock == LOCK_LOCKED
 
 
@@ -537,6 +573,8 @@ SEQUENCES = (
     one_stray_reading,
     permit_withdrawn,
     car_ignores_withdrawal,
+    authorized_and_not_yet_allowed,
+    tap_that_stops_and_releases,
     unplug_under_load,
     sleeping_car,
     woken_car_charges,

@@ -5,11 +5,17 @@ import sys
 
 import aiorepl
 
-from firmware import console
+from firmware import console, console_prompt
 from firmware.settings import Settings
 
 said = []
-console.print = lambda *words: said.append(" ".join(str(w) for w in words))
+
+
+def say(*words):
+    said.append(" ".join(str(w) for w in words))
+
+
+console.print = console_prompt.print = say
 
 
 class Controller:
@@ -18,6 +24,21 @@ class Controller:
 
     def request_unlock(self):
         Controller.unlocks += 1
+
+
+class Journal:
+    notice = refusal = None
+
+    def pending(self):
+        return 3
+
+    def capacity(self):
+        return 8000
+
+
+class Recorder:
+    notice = None
+    journal = Journal()
 
 
 class Rooms:
@@ -31,6 +52,12 @@ class Rooms:
         self.closed = False
         self.held = None
         self.reboots = 0
+
+        self.recorder = Recorder()
+
+    def unlock(self, by):
+        assert by == "Console"
+        self.controller.request_unlock()
 
     def contactor_closed(self):
         return self.closed
@@ -96,7 +123,7 @@ async def prompt():
     assert len(said) == len(list(charger.settings.describe())) and "271828" not in str(said)
     assert await typed("unlock()\n", 1) == "asked for" and Controller.unlocks == 1
     assert await typed("reboot()\n", 1) is None and charger.reboots == 1
-    assert isinstance(await typed("journal()\n", 1), str)
+    assert await typed("journal()\n", 1) == "3 of about 8000 records pending; in order"
     assert await typed("charger.id\n", 1) == "test-1"
 
     # killed and started again: guarded once more, not twice, and by the same raw mode

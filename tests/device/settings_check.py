@@ -4,9 +4,10 @@ import json
 import os
 import sys
 
-from firmware import settings as room
+from firmware import settings_file as room
 from firmware import settings_table as table
-from firmware.settings import Settings, SettingsError, encode
+from firmware.settings import Settings, SettingsError
+from firmware.settings_file import encode
 from firmware.settings_table import TABLE
 
 directory = sys.argv[1]
@@ -14,7 +15,7 @@ directory = sys.argv[1]
 
 def bad_values(row):
     """Values that the table's `row` must refuse."""
-    _name, default, allowed, _, _, flags = row
+    _name, default, allowed, _, flags = row
     bad = [None, [], {}, b"x", 1.5, 1 << 40, -(1 << 40)]
     if isinstance(default, bool):
         bad += [0, 1, "true", ""]
@@ -39,18 +40,26 @@ def bad_values(row):
             bad += ["a b", "a/b", "a+b", "#", '"', "a\\b"]
         if flags & table.DIGITS:
             bad += ["1", "123", "12a45", "-1234", "12.45"]
+        if flags & table.SCHEDULE:
+            bad += ["Mo", "Mo 10:00", "10:00-25:00", "10:00-11:00;;"]
+        if flags & table.TIMEZONE:
+            bad += ["", "CET", "CET-1CEST", "Europe/Oslo"]
     return bad
 
 
 def good_values(row):
     """The edges of what the table's `row` allows."""
-    _, default, allowed, _, _, _flags = row
+    _, default, allowed, _, flags = row
     if isinstance(default, bool):
         return [False, True]
     if isinstance(default, int):
         return [allowed[0], allowed[1]]
     if isinstance(allowed, tuple):
         return list(allowed)
+    if flags & table.SCHEDULE:
+        return ["", "10:00-11:00" + " " * (allowed - 11)]
+    if flags & table.TIMEZONE:
+        return ["UTC0", "<" + "A" * (allowed - 4) + ">-1"]
     return ["", "1" * allowed]
 
 
@@ -81,11 +90,16 @@ def sweep():
         for good in good_values(row):
             if row[0].startswith("derate"):
                 continue
+            if row[0].endswith("_policy") and "schedule" in good:
+                assert "schedule" in refused(s, {"schedule": " ", row[0]: good}, row[0])
+                s.set_many({"schedule": "10:00-11:00"})
             s.set_many({row[0]: good})
             assert s.get(row[0]) == good and getattr(s, row[0]) == good
+        if row[0].endswith("_policy"):
+            s.set_many({row[0]: row[1], "schedule": ""})
     refused(s, {"nonsense": 1}, "nonsense")
     refused(s, {"set_many": 1}, "set_many")
-    refused(s, {"_path": "x"}, "_path")
+    refused(s, {"path": "x"}, "path")
     refused(s, {5: 1}, "5")
     assert "above" in refused(s, {"derate_half_c": 70}, "derate_quarter_c")
     s.set_many({"derate_half_c": 70, "derate_quarter_c": 72, "derate_stop_c": 75})
@@ -116,8 +130,15 @@ def largest_file_fits():
     for row in TABLE:
         if not row[0].startswith("derate"):
             for good in good_values(row):
-                if good != row[1]:
+                if good and good != row[1] and not row[0].endswith("_policy"):
                     s.set_many({row[0]: good})
+    s.set_many(
+        {
+            "schedule": "Mo 10:00-11:00; " * 15,
+            "offline_policy": "known_key+schedule",
+            "online_policy": "cloud+schedule",
+        }
+    )
     s.save()
     size = os.stat(directory + "/settings.json")[6]
     assert size < room.MAX_FILE_BYTES, size

@@ -1,0 +1,238 @@
+"""The composition root: who is built from what, and which tasks run. Needed once, and then again
+only when settings change.
+
+The rooms are imported where they are built, those first that need the most memory for a moment: the
+journal's recovery and the schedule's text take 10 KB each, which is not there any more at the end.
+"""
+
+import gc
+
+from micropython import const
+
+from firmware import app
+from firmware.board import chip
+from firmware.briefly import briefly
+
+_CHARGING_SILENCE_MS = const(4000)
+_COLLECT_EVERY_BYTES = const(8192)  # about a web request; waiting longer would scatter what stays
+
+
+def build(settings):
+    """Every room of this charger, wired, with its tasks registered but not started."""
+    from firmware import clock
+
+    charger = rooms(settings, clock.Clock(chip.count_boot(), clock.now_ms()))
+    from firmware.board import board, nvs
+
+    watchdog = None
+    try:
+        fit(charger, board.load_board(settings.board, settings))
+    except board.BoardError as e:
+        # No task drives a pin, so there is nothing to watch over; page and console say why.
+        charger.refusal = str(e)
+    else:
+        nvs.set_safe_pins(charger.board.safe_pins)
+        resume(charger)
+        watchdog = chip.start_watchdog(settings.watchdog_s * 1000)
+
+    from firmware.supervisor import Supervisor
+
+    # Nothing here may be a function of this module: it would keep all of it in memory.
+    charger.supervisor = supervisor = Supervisor(watchdog, charger.announce)
+    if charger.board:
+        supervisor.add("charging", charger.charge, _CHARGING_SILENCE_MS, vital=True)
+        supervisor.add("journal", charger.recorder.run)
+    let_go(charger)
+    from firmware.web.routes import application
+    from firmware.web.server import Server
+
+    supervisor.add("housekeeping", charger.keep_house)
+    supervisor.add("ntp", charger.ask_time)
+    supervisor.add("web", Server(application(charger), settings.http_port).run)
+    supervisor.add("console", charger.attend_console)
+    gc.collect()
+    gc.threshold(_COLLECT_EVERY_BYTES)
+    return charger
+
+
+def rooms(settings, its_clock):
+    """A charger with the rooms that need no board."""
+    charger = app.Charger()
+    charger.settings = settings
+    charger.clock = its_clock
+    charger.id = settings.charger_id or "holdfast-" + chip.identity()[-6:]
+    journal = open_journal(its_clock)
+    from firmware.access.authorization import Authorization
+
+    charger.access = Authorization(app.draw)
+    judge(charger)
+    from firmware.key_file import KeyFile
+
+    charger.keys = KeyFile()
+    charger.keys.load()
+    from firmware.recorder import Recorder
+
+    charger.recorder = Recorder(charger, journal)
+    from firmware.version import VERSION
+
+    charger.recorder.append("boot", chip.reset_cause().replace(" ", "-"), VERSION)
+    from firmware.charging.signals import Outputs, Permit, Readings
+
+    charger.permit = Permit()
+    charger.readings = Readings()
+    charger.outputs = Outputs()
+    return charger
+
+
+def open_journal(its_clock):
+    """The journal, in its own partition or else in files, recovered from whatever happened to it.
+
+    The number of this boot becomes one that no record has.
+    """
+    from firmware.journal.journal import Journal
+
+    partition = chip.journal_partition()
+    if partition:
+        from firmware.journal.raw_store import RawStore
+
+        journal = Journal(RawStore(partition))
+    else:
+        from firmware.journal.file_store import FileStore
+
+        journal = Journal(FileStore("/journal"))
+    briefly("firmware.journal.recovery").start(journal, its_clock.boot)
+    its_clock.boot = journal.boot or its_clock.boot
+    return journal
+
+
+def resume(charger):
+    """Let the session that a power cut ended go on, if the settings say so and its car is there."""
+    journal = charger.recorder.journal
+    if not journal.cut_session or charger.settings.after_power_cut != "resume":
+        return
+    for last in briefly("firmware.journal.sessions").sessions(journal):
+        if last is not None:
+            break
+    else:
+        return
+    if last["how"] == "Owner":
+        charger.access.resume(b"", "")
+    elif last["key"]:
+        from firmware.access import keys
+
+        file = charger.keys
+        known = file.find(last["key"]) >= 0
+        charger.access.resume(last["key"], keys.parent(file.row) if known else "")
+
+
+def fit(charger, its_board):
+    """Build the charging room for `its_board`."""
+    from firmware.charging.controller import ChargingConfig, Controller
+    from firmware.charging.limits import Limits
+
+    settings = charger.settings
+    config = ChargingConfig()
+    config.tethered = settings.tethered
+    config.rcd_test = settings.rcd_test
+    cable_ma = settings.tethered_cable_a * 1000 if settings.tethered else 0
+    limits = Limits(settings.installation_limit_a * 1000, _derating(settings), cable_ma)
+    charger.controller = Controller(its_board.capabilities, config, limits)
+    charger.controller.listeners.append(charger.recorder.queue)
+    charger.board = its_board
+    configure(charger)
+
+
+def configure(charger):
+    """Put the settings in force in the rooms."""
+    settings, controller = charger.settings, charger.controller
+    controller.config.ventilation = settings.ventilation
+    controller.config.wake_mode = settings.wake_mode
+    controller.config.wake_after_s = settings.wake_after_s
+    controller.config.wake_s = settings.wake_s
+    controller.limits.installation_ma = settings.installation_limit_a * 1000
+    if charger.configured >= 0:
+        controller.limits.derating = _derating(settings)
+        judge(charger)
+    charger.configured = settings.revision
+
+
+def judge(charger):
+    """Put the settings in force in the access room."""
+    settings, access = charger.settings, charger.access
+    access.offline_who, access.offline_scheduled = _policy(settings.offline_policy)
+    access.online_who, access.online_scheduled = _policy(settings.online_policy)
+    access.waits_for_clock = settings.schedule_no_clock == "wait"
+    access.ask_timeout_ms = settings.ask_timeout_s * 1000
+    access.tap_hold_ms = settings.tap_hold_s * 1000
+    access.tap_releases = settings.tap_releases
+    access.recheck_stops = settings.back_online == "stop"
+    access.delay_most_ms = settings.random_delay_s * 1000
+    access.schedule = None
+    if access.offline_scheduled or access.online_scheduled:
+        # A charger without a schedule does not take the memory of one.
+        from firmware.access.schedule import Schedule
+        from firmware.access.timezone import Timezone
+
+        access.schedule = Schedule(settings.schedule, Timezone(settings.timezone))
+    access.tell_time(charger.clock.utc_s())
+
+
+def announce(charger):
+    """Say on the serial console that every task runs; the flash tool waits for this line."""
+    if charger.settings.notice:
+        print("holdfast:", charger.settings.notice)
+    from firmware.version import VERSION
+
+    how = "id={} version={} board={} boot={} after={}".format(
+        charger.id,
+        VERSION,
+        charger.settings.board,
+        charger.clock.boot,
+        chip.reset_cause().replace(" ", "-"),
+    )
+    if charger.refusal:
+        print("holdfast: not charging, outputs safe:", charger.refusal, how)
+    else:
+        print("holdfast: running", how)
+
+
+def let_go(charger):
+    """Free the code that has run for the last time: constructors of what there is one of.
+
+    Their classes keep an empty name, so that a second use fails where it can be seen.
+    """
+    from firmware.board import board
+
+    for room in (charger, charger.controller, charger.board, charger.supervisor):
+        if room is None:
+            continue
+        for one in [room] + list(room.__dict__.values()):
+            kind = type(one)
+            try:
+                while kind is not object:
+                    kind.__init__ = None
+                    kind = kind.__bases__[0]
+            except (AttributeError, TypeError, IndexError):
+                pass  # one of the interpreter's own
+    setattr(board.Board, "_capabilities", None)  # noqa: B010 -- a method, to the type checker
+    for name in ("load_board", "safe_pins", "_read_description", "_check", "_build_meter"):
+        setattr(board, name, None)
+
+
+def _derating(settings):
+    from firmware.charging.limits import Derating
+
+    return Derating(
+        settings.derate_half_c,
+        settings.derate_quarter_c,
+        settings.derate_stop_c,
+        settings.derate_resume_c,
+    )
+
+
+def _policy(name):
+    """(who, whether the schedule counts) of a policy's name in the settings."""
+    from firmware.access.decision import NAMES, OPEN
+
+    who, _, when = name.partition("+")
+    return (OPEN, True) if who == "schedule" else (NAMES.index(who), when != "")
