@@ -138,7 +138,7 @@ class Charger:
                 elif self.supervisor.doomed:
                     self.board.read(self.readings)  # so that page and console show what is true
                 elif self.configured != self.settings.revision:
-                    briefly("firmware.build").configure(self)
+                    briefly("firmware.configure").configure(self)
                 if self.settings.unsaved:
                     self.save()
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)

@@ -1,5 +1,4 @@
-"""The composition root: who is built from what, and which tasks run. Needed once, and then again
-only when settings change.
+"""The composition root: who is built from what, and which tasks run. Needed once.
 
 The rooms are imported where they are built, those first that need the most memory for a moment: the
 journal's recovery and the schedule's text take 10 KB each, which is not there any more at the end.
@@ -14,6 +13,7 @@ from firmware.board import chip
 from firmware.briefly import briefly
 
 _CHARGING_SILENCE_MS = const(4000)
+_CONFIGURE = "firmware.configure"
 _COLLECT_EVERY_BYTES = const(8192)  # about a web request; waiting longer would scatter what stays
 
 
@@ -65,7 +65,7 @@ def rooms(settings, its_clock):
     from firmware.access.authorization import Authorization
 
     charger.access = Authorization(app.draw)
-    judge(charger)
+    briefly(_CONFIGURE).judge(charger)
     from firmware.key_file import KeyFile
 
     charger.keys = KeyFile()
@@ -135,46 +135,13 @@ def fit(charger, its_board):
     config.tethered = settings.tethered
     config.rcd_test = settings.rcd_test
     cable_ma = settings.tethered_cable_a * 1000 if settings.tethered else 0
-    limits = Limits(settings.installation_limit_a * 1000, _derating(settings), cable_ma)
+    configuring = briefly(_CONFIGURE)
+    derating = configuring.derating(settings)
+    limits = Limits(settings.installation_limit_a * 1000, derating, cable_ma)
     charger.controller = Controller(its_board.capabilities, config, limits)
     charger.controller.listeners.append(charger.recorder.queue)
     charger.board = its_board
-    configure(charger)
-
-
-def configure(charger):
-    """Put the settings in force in the rooms."""
-    settings, controller = charger.settings, charger.controller
-    controller.config.ventilation = settings.ventilation
-    controller.config.wake_mode = settings.wake_mode
-    controller.config.wake_after_s = settings.wake_after_s
-    controller.config.wake_s = settings.wake_s
-    controller.limits.installation_ma = settings.installation_limit_a * 1000
-    if charger.configured >= 0:
-        controller.limits.derating = _derating(settings)
-        judge(charger)
-    charger.configured = settings.revision
-
-
-def judge(charger):
-    """Put the settings in force in the access room."""
-    settings, access = charger.settings, charger.access
-    access.offline_who, access.offline_scheduled = _policy(settings.offline_policy)
-    access.online_who, access.online_scheduled = _policy(settings.online_policy)
-    access.waits_for_clock = settings.schedule_no_clock == "wait"
-    access.ask_timeout_ms = settings.ask_timeout_s * 1000
-    access.tap_hold_ms = settings.tap_hold_s * 1000
-    access.tap_releases = settings.tap_releases
-    access.recheck_stops = settings.back_online == "stop"
-    access.delay_most_ms = settings.random_delay_s * 1000
-    access.schedule = None
-    if access.offline_scheduled or access.online_scheduled:
-        # A charger without a schedule does not take the memory of one.
-        from firmware.access.schedule import Schedule
-        from firmware.access.timezone import Timezone
-
-        access.schedule = Schedule(settings.schedule, Timezone(settings.timezone))
-    access.tell_time(charger.clock.utc_s())
+    configuring.configure(charger)
 
 
 def announce(charger):
@@ -217,22 +184,3 @@ def let_go(charger):
     setattr(board.Board, "_capabilities", None)  # noqa: B010 -- a method, to the type checker
     for name in ("load_board", "safe_pins", "_read_description", "_check", "_build_meter"):
         setattr(board, name, None)
-
-
-def _derating(settings):
-    from firmware.charging.limits import Derating
-
-    return Derating(
-        settings.derate_half_c,
-        settings.derate_quarter_c,
-        settings.derate_stop_c,
-        settings.derate_resume_c,
-    )
-
-
-def _policy(name):
-    """(who, whether the schedule counts) of a policy's name in the settings."""
-    from firmware.access.decision import NAMES, OPEN
-
-    who, _, when = name.partition("+")
-    return (OPEN, True) if who == "schedule" else (NAMES.index(who), when != "")

@@ -58,7 +58,7 @@ class Settings:
 
         Nothing is written: call `save` when flash may be written.
         """
-        briefly(_FILE).set_many(self, changes)
+        briefly("firmware.settings_change").set_many(self, changes)
 
     def save(self):
         """Write the values that differ from their defaults; OSError if the filesystem refuses."""

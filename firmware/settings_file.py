@@ -12,8 +12,8 @@ from firmware.settings import SettingsError
 
 MAX_FILE_BYTES = 4096  # one flash sector
 FORMAT = 1
-_MOST_CHANGED = 32
 _TABLE = "firmware.settings_table"
+_CHANGE = "firmware.settings_change"
 _MEANINGS = __file__[: __file__.rindex("/") + 1] + "settings_meaning.txt"
 _VALUES = '"values": '  # what stands before the text that the checksum covers
 
@@ -33,23 +33,6 @@ def reset(settings):
     settings.names = tuple([row[0] for row in rows])
     for row in rows:
         setattr(settings, row[0], row[1])
-
-
-def set_many(settings, changes):
-    """Put the dict `changes` in force, all of it; SettingsError, and none of it, if one is bad.
-
-    Nothing is written: call `save` when flash may be written.
-    """
-    table = briefly(_TABLE)
-    for name, value in changes.items():
-        table.check(table.row_of(name), value)
-    table.check_together(lambda name: changes[name] if name in changes else settings.get(name))
-    for name, value in changes.items():
-        setattr(settings, name, value)
-        if len(settings.changed) < _MOST_CHANGED:
-            settings.changed.append(name)
-    settings.revision += 1
-    settings.unsaved = True
 
 
 def save(settings):
@@ -125,6 +108,7 @@ def _take(settings, ending, size, problems):
             return "is damaged"
         for name, value in content["values"].items():
             try:
+                briefly(_CHANGE).check_text(name, value)
                 table.check(table.row_of(name), value)
                 setattr(settings, name, value)
             except SettingsError as e:

@@ -4,15 +4,12 @@ Loaded when settings are read from the file, changed or shown, and let go again:
 needs the values only. What a setting means, in words, is in settings_meaning.txt.
 """
 
-from firmware.briefly import briefly
 from firmware.settings import SettingsError
 
 SECRET = 1  # its value is never shown
 RESTART = 2  # takes effect at the next start
 NAME = 4  # letters, digits, dash, underscore and dot: it ends up in topics and file names
 DIGITS = 8
-SCHEDULE = 16
-TIMEZONE = 32
 
 _POLICIES = (
     "open",
@@ -46,8 +43,8 @@ TABLE = (
     ("rcd_test", True, None, "", 0),
     ("offline_policy", "open", _POLICIES, "", 0),
     ("online_policy", "open", _POLICIES + ("cloud", "cloud+schedule"), "", 0),
-    ("schedule", "", 256, "", SCHEDULE),
-    ("timezone", "UTC0", 64, "", TIMEZONE),
+    ("schedule", "", 256, "", 0),
+    ("timezone", "UTC0", 64, "", 0),
     ("schedule_no_clock", "charge", ("charge", "wait"), "", 0),
     ("ask_timeout_s", 5, (1, 60), "s", 0),
     ("tap_hold_s", 60, (10, 600), "s", 0),
@@ -103,12 +100,6 @@ def _check_text(name, value, longest, flags):
             raise SettingsError(name, "may hold letters, digits, dash, underscore and dot only")
         if flags & DIGITS and not "0" <= c <= "9":
             raise SettingsError(name, "may hold digits only")
-    if flags & (SCHEDULE | TIMEZONE):
-        part = "schedule_text" if flags & SCHEDULE else "timezone_text"
-        try:
-            briefly("firmware.access." + part).parse(value)
-        except ValueError as e:
-            raise SettingsError(name, "is wrong at " + str(e)) from None
     if flags & DIGITS and 0 < len(value) < 4:
         raise SettingsError(name, "must have at least 4 digits")
 

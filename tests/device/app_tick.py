@@ -10,7 +10,7 @@ import machine
 import world
 from journal_flash import Nor
 
-from firmware import build, clock, ticks
+from firmware import build, clock, configure, ticks
 from firmware.board import chip
 from firmware.board.board import load_board
 from firmware.board.smartevse_v3 import BOARD
@@ -78,7 +78,7 @@ assert charger.controller.session.energy_wh > closed_since
 
 # a changed limit comes into force without a restart
 settings.set_many({"installation_limit_a": 10})
-build.configure(charger)
+configure.configure(charger)
 run(400)
 assert world.duty_permille in (166, 167), world.duty_permille
 assert not charger.save() and settings.unsaved, "flash was written with the contactor closed"

@@ -66,6 +66,7 @@ def recovers():
 
 
 sweep_truth.sweep(truth, steps, disturb, recovers)
-sweep_truth.reached(truth, "closed", "unlocking", "duty changes")
 if steps >= 20000:
-    sweep_truth.reached(truth, "power cuts", "held", "recovered")
+    sweep_truth.reached(
+        truth, "closed", "unlocking", "duty changes", "power cuts", "held", "recovered"
+    )
