@@ -1,11 +1,9 @@
 """Changing settings: checked first, all of them or none. See firmware/settings.py."""
 
-from micropython import const
-
 from firmware.briefly import briefly
 from firmware.settings import SettingsError
 
-_MOST_CHANGED = const(32)
+_MOST_CHANGED = 32
 # Texts with a grammar of their own, and who reads it. They are read before the table is loaded:
 # both at once would take too much memory of a charger that runs.
 _READERS = {
