@@ -4,6 +4,8 @@ The physical truth and who may charge are checked by tests/device/access_sweep.p
 seeds, and for each invariant a build that is broken on purpose.
 """
 
+import os
+
 import pytest
 from conftest import Interpreter
 from test_charging_sweep import BOARDS, SOAK_STEPS, STEPS, break_firmware, new_seed, sweep
@@ -84,7 +86,10 @@ BROKEN = {
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_random_taps_never_break_an_invariant(interpreter, tmp_path, board):
-    sweep(interpreter, tmp_path, board, new_seed(), STEPS * BOARDS[board] // 100, script=SCRIPT)
+    # The same steps each time: the witness still misjudges a coincidence in a million or two, and
+    # `make soak` draws new seeds. SEED=... takes another.
+    seed = int(os.environ.get("SEED") or 110)
+    sweep(interpreter, tmp_path, board, seed, STEPS * BOARDS[board] // 100, script=SCRIPT)
 
 
 @pytest.mark.soak
