@@ -162,11 +162,18 @@ class Journal:
             # Make sure that nobody takes it for a record: another may get its number.
             self.store.program(self.head, at, bytes(used))
             tries += 1
-            if tries > 5:
+            if not self.store.wears:
+                self._reclaim(tries > 1)
+            elif tries > 5:
                 raise OSError("the journal's flash refuses every write")
             if not tries & 1:
                 self.spoil(self.head)
                 self.offset = self.store.size
+
+    def _reclaim(self, again):
+        """Other files have taken the room: once, the oldest sector makes some. Or else OSError."""
+        if again or not self.store.full or not briefly("firmware.journal.room").make_space(self):
+            raise OSError("the file system has no room for the journal, or refuses it")
 
     def _seal(self, record, seq):
         boot = self.boot - self.base_boot & 255  # of no meaning where it is above, in a CARRY
@@ -234,10 +241,8 @@ class Journal:
             if salt:
                 break
             if not self.store.wears:
-                # Other files have taken the room: once, the oldest sector makes some.
-                full = self.store.full and not full
-                if not full or not briefly("firmware.journal.room").make_space(self):
-                    raise OSError("the file system has no room for the journal, or refuses it")
+                self._reclaim(full)
+                full = True
         first = self.last_seq + 1
         old = self.head
         self.state[head] = LOG

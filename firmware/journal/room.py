@@ -77,7 +77,17 @@ def make_space(journal):
     if i < 0:
         give_up(journal)
         i = journal.spare()
-    return i >= 0 and erase(journal, i)
+    if i < 0 or not erase(journal, i):
+        return False
+    if not journal.noted:
+        _note(journal)
+    return True
+
+
+def _note(journal):
+    # If there is no room for this, the next header says it. After a cut between an erase and that,
+    # the range is lost all the same, and only the reason is not known.
+    journal.noted = journal.note(ring.FREE, struct.pack("<II", journal.acked, journal.dropped))
 
 
 def erase(journal, i):
@@ -101,11 +111,7 @@ def give_up(journal):
         i = journal.oldest(kind)
         if i >= 0 and i not in (journal.head, journal.previous):
             journal.dropped = journal.end(i)
-            # If there is no room for this, the next header says it. After a cut between an erase
-            # and that, the range is lost all the same, and only the reason is not known.
-            journal.noted = journal.note(
-                ring.FREE, struct.pack("<II", journal.acked, journal.dropped)
-            )
+            _note(journal)
             journal.layout += 1
             if not journal.full:
                 journal.full = True

@@ -1,23 +1,29 @@
 """What no log can undo: bits that flip at rest, erased sectors, and flash that refuses writes.
 
-Argument: every how many bits one is flipped. Also a ring from a newer version, with other sectors,
-and in a partition of another size.
+Arguments: "raw" or "files" (what is in files of LittleFS, lost files, files that have lost their
+end), and every how many bits one is flipped. With the raw store also a ring from a newer version,
+with other sectors, and in a partition of another size.
 """
 
+import os
 import struct
 import sys
 from binascii import crc32
 
+import vfs
 from journal_flash import Nor, erase
 from journal_witness import Witness, read_all, sessions
 
 from firmware.journal import journal as ring
 from firmware.journal import recovery
+from firmware.journal.file_store import FileStore
 from firmware.journal.raw_store import RawStore
 
 SIZE = 512
 SECTORS = 9
-stride = int(sys.argv[1])
+FILES = sys.argv[1] == "files"
+stride = int(sys.argv[2])
+last_store = None
 
 
 def opened(data, sectors=SECTORS, size=SIZE):
@@ -32,16 +38,68 @@ def filled(cycles, acks):
     nor = Nor(SIZE, SECTORS)
     nor.log = []
     witness = Witness(nor.log)
-    sessions(witness, RawStore(nor), cycles, acks, lambda cycle: cycle % 4)
+    store = FileStore("/files", SECTORS, SIZE) if FILES else RawStore(nor)
+    if FILES:
+        if last_store:
+            last_store.close()
+        for i in range(SECTORS):
+            store.erase(i)
+    sessions(witness, store, cycles, acks, lambda cycle: cycle % 4)
     nor.log = None
-    _, journal = opened(bytearray(nor.data))
+    if FILES:
+        store.close()
+        nor.data = from_files()
+    journal = reopened(put(bytearray(nor.data)))
     journal.written = witness.by_seq
     return nor.data, read_all(journal, journal.acked + 1), journal
 
 
+def from_files():
+    """The sectors, one behind the other."""
+    data = bytearray()
+    for i in range(SECTORS):
+        content = b""
+        try:
+            with open(f"/files/{i:02x}", "rb") as file:
+                content = file.read()
+        except OSError:
+            pass
+        data += content + b"\xff" * (SIZE - len(content))
+    return data
+
+
+def put(data):
+    """Make the flash hold the image; for reopened()."""
+    if not FILES:
+        return data
+    if last_store:
+        last_store.close()
+    for i in range(SECTORS):
+        content = bytes(data[i * SIZE : (i + 1) * SIZE]).rstrip(b"\xff")
+        if content:
+            with open(f"/files/{i:02x}", "wb") as file:
+                file.write(content)
+        elif f"{i:02x}" in os.listdir("/files"):
+            os.remove(f"/files/{i:02x}")
+    return data
+
+
+def reopened(data):
+    """The journal in what put() has stored, as it is now."""
+    global last_store
+    if not FILES:
+        return opened(data)[1]
+    if last_store:
+        last_store.close()  # or the next start would not see what it holds
+    last_store = FileStore("/files", SECTORS, SIZE)
+    journal = ring.Journal(last_store)
+    recovery.start(journal, 1)
+    return journal
+
+
 def judge(data, good, was, at_most, where):
     """Read the damaged image: nothing wrong, at most so many records gone, and that is said."""
-    nor, journal = opened(data)
+    journal = reopened(put(data))
     assert not journal.refusal, journal.refusal
     rows = read_all(journal, journal.acked + 1)
     kept = {row[0]: row for row in good if len(row) != 3}
@@ -72,7 +130,7 @@ def judge(data, good, was, at_most, where):
     before = journal.last_seq
     seq = journal.append("online", (), 1)
     assert seq > before
-    _, journal = opened(data)
+    journal = reopened(data)
     assert [row for row in read_all(journal, seq) if row[0] == seq and len(row) > 3], where
     return gone
 
@@ -100,15 +158,22 @@ def flips():
             erase(image, i * SIZE, SIZE)
             gone += judge(image, good, was, per_sector, ("erased", i))
             erased += 1
+            if not FILES or i == was.head:
+                continue  # that the newest had more to say, nothing tells
+            for length in range(1, SIZE, 61):
+                image = bytearray(data)
+                erase(image, i * SIZE + length, SIZE - length)
+                gone += judge(image, good, was, per_sector, ("its end lost", i, length))
+                erased += 1
     print("flips", flipped, "erased", erased, "records gone", gone)
     assert gone > flipped // 8
 
 
 def refusals():
-    """Every sector refuses in turn, loudly or silently, from the start or later."""
+    """Sectors refuse in turn, loudly or silently, from the start or later; a sample if short."""
     runs = 0
     for silent in (False, True):
-        for i in range(SECTORS):
+        for i in range(0, SECTORS, 1 if stride < 1000 else 4):
             for later in (0, 10):
                 nor = Nor(SIZE, SECTORS)
                 nor.log = []
@@ -133,6 +198,7 @@ def refusals():
                 nor.refusing = {}
                 _, journal = opened(nor.data)
                 assert journal.bad == [i], "the bad sector was forgotten"
+                assert journal.notice is None, "a bad sector that was recorded is said again"
                 runs += 1
     nor = Nor(SIZE, SECTORS)
     journal = opened(nor.data)[1]
@@ -178,6 +244,7 @@ def foreign():
     image = bytearray(data) + bytearray(b"\xff" * (3 * SIZE)) + bytearray(b"\x5a" * (2 * SIZE))
     _, journal = opened(image, SECTORS + 5)
     assert "size" in journal.notice and read_all(journal, 1) == good
+    assert opened(image, SECTORS + 5)[1].notice is None, "said twice"
     for n in range(100):
         journal.append("online", (), n)
     for row in good:
@@ -199,6 +266,11 @@ def foreign():
         assert "new one" in journal.notice and journal.last_seq == 1
 
 
-foreign()
-refusals()
+if FILES:
+    nor = Nor(SIZE, 64)
+    vfs.VfsLfs2.mkfs(nor)
+    vfs.mount(vfs.VfsLfs2(nor), "/files")
+else:
+    foreign()
+    refusals()
 flips()

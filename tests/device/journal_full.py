@@ -1,7 +1,8 @@
 """A ring that nobody acks: overfilled by ten times; and how many whole sessions it holds.
 
-Arguments: "over", or "holds", the number of sectors of 4096 bytes, of sessions that are recorded,
-and of the newest of them that must be whole.
+Arguments: "over", or "holds" with the number of sectors of 4096 bytes, or "files" with a folder for
+the files of a board without a partition; then the number of sessions that are recorded, and of the
+newest of them that must be whole.
 """
 
 import sys
@@ -11,6 +12,7 @@ from journal_witness import Witness, read_all
 
 from firmware.journal import journal as ring
 from firmware.journal import recovery
+from firmware.journal.file_store import FileStore
 from firmware.journal.raw_store import RawStore
 
 
@@ -74,10 +76,9 @@ def over():
     assert len(alarms) > 2
 
 
-def holds(sectors, sessions, least):
+def holds(open_store, sessions, least):
     """The newest sessions, with 8 checkpoints each, are there and complete."""
-    nor = Nor(4096, sectors)
-    journal = ring.Journal(RawStore(nor))
+    journal = ring.Journal(open_store())
     recovery.start(journal, 1)
     whole_at = 0
     for number in range(1, sessions + 1):
@@ -87,10 +88,11 @@ def holds(sectors, sessions, least):
                 pass
         if not journal.dropped:
             whole_at = number
-    journal = ring.Journal(RawStore(nor))
-    nor.bytes_read = 0
+    if sys.argv[1] == "files":
+        journal.store.close()
+    journal = ring.Journal(open_store())
     recovery.start(journal, 2)
-    print("bytes_read_at_start", nor.bytes_read, "percent", journal.percent_full())
+    print("percent", journal.percent_full())
     counts = [0] * (sessions + 1)
     for row in read_all(journal, 1):
         if len(row) != 3 and row[1] in (ring.START, ring.END):
@@ -102,4 +104,10 @@ def holds(sectors, sessions, least):
     assert whole >= least and whole_at >= least
 
 
-over() if sys.argv[1] == "over" else holds(*[int(word) for word in sys.argv[2:]])
+if sys.argv[1] == "over":
+    over()
+elif sys.argv[1] == "files":
+    holds(lambda: FileStore(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+else:
+    nor = Nor(4096, int(sys.argv[2]))
+    holds(lambda: RawStore(nor), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,15 +1,17 @@
-"""What a journal on 64 sectors costs in RAM: its objects after much use, and those of a reader.
+"""What a journal costs in RAM: its objects after much use, and those of a reader.
 
-Prints one "name value" a line.
+On 64 sectors of a partition, and in files. Prints one "name value" a line.
 """
 
 import gc
+import sys
 
 from journal_flash import Nor
 
 from firmware.journal import cursor as reading
 from firmware.journal import journal as ring
 from firmware.journal import recovery
+from firmware.journal.file_store import FileStore
 from firmware.journal.raw_store import RawStore
 
 
@@ -20,7 +22,7 @@ def in_use():
 
 def use(journal):
     recovery.start(journal, 1)
-    for n in range(300):
+    for n in range(150):
         journal.append("fault", ("Diode", n), n)
     for _ in journal.make_room():
         pass
@@ -44,3 +46,13 @@ for n in range(8, 16):
     kept[n] = reading.Cursor(kept[0], 1)
     read(kept[n])
 print("ram_cursor", (in_use() - base) // 8)
+folder = sys.argv[1]
+warm = ring.Journal(FileStore(folder + "/warm"))
+use(warm)
+warm.store.close()
+kept = [None] * 8
+base = in_use()
+for n in range(8):
+    kept[n] = ring.Journal(FileStore(folder + f"/{n}"))
+    use(kept[n])
+print("ram_files", (in_use() - base) // 8)

@@ -69,6 +69,7 @@ def go_on(data, rows, journal, number):
     recovery.start(journal, 1)
     again = read_all(journal, journal.acked + 1)
     assert again == rows, "the second start reads something else than the first"
+    assert not journal.cut_session, "a session was closed twice"
     seq = journal.append("session_start", (1, 5, "Open", None), 1)
     journal.append("session_end", (1, 6, 1, 60, False, "Local"), 60)
     if number % 2:

@@ -141,8 +141,16 @@ def from_littlefs(path, offset=None, length=None, folder="journal"):
         return from_directory(into)
 
 
+# In small pieces, for a board whose memory is nearly full; what is erased is left out.
 _DUMP = """
 import binascii, os
+piece = bytearray(256)
+def say(i, at, n):
+    for k in range(n):
+        if piece[k] < 255:
+            data = binascii.b2a_base64(memoryview(piece)[:n])
+            print("holdfast-journal", i, at, str(data, "ascii").strip())
+            return
 def dump():
     try:
         from esp32 import Partition
@@ -150,20 +158,20 @@ def dump():
     except ImportError:
         found = ()
     if found:
-        part = found[0]
-        buffer = bytearray(part.ioctl(5, 0))
-        for i in range(part.ioctl(4, 0)):
-            part.readblocks(i, buffer)
-            say(i, buffer)
+        for i in range(found[0].ioctl(4, 0)):
+            for at in range(0, found[0].ioctl(5, 0), 256):
+                found[0].readblocks(i, piece, at)
+                say(i, at, 256)
         return
     for name in os.listdir({folder!r}):
         with open({folder!r} + "/" + name, "rb") as file:
-            say(int(name, 16), file.read())
-def say(i, data):
-    data = bytes(data).rstrip(b"\\xff")
-    print("holdfast-journal", i)
-    for at in range(0, len(data), 96):
-        print("holdfast-journal", str(binascii.b2a_base64(data[at:at + 96]), "ascii").strip())
+            at = 0
+            while True:
+                n = file.readinto(piece)
+                if not n:
+                    break
+                say(int(name, 16), at, n)
+                at += n
 dump()
 print("holdfast-journal end")
 """
@@ -175,20 +183,18 @@ def over_mpremote(port, folder="/journal"):
     done = subprocess.run(
         [*command, _DUMP.format(folder=folder)], capture_output=True, text=True, timeout=300
     )
-    files: dict[int, bytes] = {}
+    files: dict[int, bytearray] = {}
     complete = False
-    sector = 0
     for line in done.stdout.splitlines():
         if not line.startswith("holdfast-journal "):
             continue
-        word = line.split()[1]
-        if word == "end":
+        words = line.split()[1:]
+        if words == ["end"]:
             complete = True
-        elif word.isdigit():
-            sector = int(word)
-            files[sector] = b""
-        else:
-            files[sector] += base64.b64decode(word)
+            continue
+        data = files.setdefault(int(words[0]), bytearray())
+        data += b"\xff" * (int(words[1]) - len(data))
+        data += base64.b64decode(words[2])
     if not complete:
         raise JournalError(f"the board did not answer: {(done.stdout + done.stderr)[-300:]}")
     return _from_files(files)
