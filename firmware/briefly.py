@@ -6,12 +6,14 @@ import sys
 def briefly(name):
     """Import the module `name` ("package.module") and forget it: it lasts as long as the caller.
 
-    Only for modules without state, which nobody else imports for good.
+    So do the modules that it imports at its top, if they were not there before. Only for modules
+    without state; each caller gets copies of its own, also of their classes.
     """
-    kept = name in sys.modules
+    there = set(sys.modules)
     module = __import__(name, None, None, ("*",))
-    if not kept:
-        package, leaf = name.rsplit(".", 1)
-        del sys.modules[name]
-        delattr(sys.modules[package], leaf)
+    for loaded in set(sys.modules) - there:
+        package, leaf = loaded.rsplit(".", 1) if "." in loaded else ("", loaded)
+        del sys.modules[loaded]
+        if package in there:
+            delattr(sys.modules[package], leaf)
     return module

@@ -22,7 +22,7 @@ def build(settings):
     from firmware import clock
 
     charger = rooms(settings, clock.Clock(chip.count_boot(), clock.now_ms()))
-    from firmware.board import board, nvs
+    from firmware.board import board
 
     watchdog = None
     try:
@@ -31,7 +31,7 @@ def build(settings):
         # No task drives a pin, so there is nothing to watch over; page and console say why.
         charger.refusal = str(e)
     else:
-        nvs.set_safe_pins(charger.board.safe_pins)
+        briefly("firmware.board.nvs").set_safe_pins(charger.board.safe_pins)
         resume(charger)
         watchdog = chip.start_watchdog(settings.watchdog_s * 1000)
 
@@ -42,7 +42,9 @@ def build(settings):
     if charger.board:
         supervisor.add("charging", charger.charge, _CHARGING_SILENCE_MS, vital=True)
         supervisor.add("journal", charger.recorder.run)
+        connect(charger)
     let_go(charger)
+    from firmware import reasons  # noqa: F401 -- for good: it keeps the last sentence
     from firmware.web.routes import application
     from firmware.web.server import Server
 
@@ -118,8 +120,7 @@ def resume(charger):
     if last["how"] == "Owner":
         charger.access.resume(b"", "")
     elif last["key"]:
-        from firmware.access import keys
-
+        keys = briefly("firmware.access.keys")
         file = charger.keys
         known = file.find(last["key"]) >= 0
         charger.access.resume(last["key"], keys.parent(file.row) if known else "")
@@ -142,6 +143,30 @@ def fit(charger, its_board):
     charger.controller.listeners.append(charger.recorder.queue)
     charger.board = its_board
     configuring.configure(charger)
+
+
+def connect(charger):
+    """Give the charger its way to WiFi and cloud, if the settings name a cloud or a network.
+
+    The rest of a charger's life is for who names none: it takes the memory of neither.
+    """
+    settings, supervisor = charger.settings, charger.supervisor
+    if settings.wifi_ssid or settings.ap_password:
+        from firmware.web.wifi import Wifi
+
+        charger.station = Wifi(charger, app.draw)
+        supervisor.add("wifi", charger.station.run)
+    if settings.cloud_host:
+        from firmware.uplink.backoff import Backoff
+        from firmware.uplink.outbox import Outbox
+        from firmware.uplink.uplink import Uplink
+        from firmware.uplink.worker import Worker
+
+        worker = Worker(charger.id, Backoff(), app.draw)
+        charger.uplink = Uplink(
+            charger, worker, Outbox(charger.recorder.journal, worker.up, app.draw)
+        )
+        supervisor.add("uplink", charger.uplink.run)
 
 
 def announce(charger):
@@ -181,6 +206,7 @@ def let_go(charger):
                     kind = kind.__bases__[0]
             except (AttributeError, TypeError, IndexError):
                 pass  # one of the interpreter's own
+    type(charger.access).resume = None
     setattr(board.Board, "_capabilities", None)  # noqa: B010 -- a method, to the type checker
     for name in ("load_board", "safe_pins", "_read_description", "_check", "_build_meter"):
         setattr(board, name, None)

@@ -80,5 +80,10 @@ class Clock:
         """The wall clock as it was, or will be, at `uptime_s`; None while it is unknown."""
         if self.quality == QUALITIES[0]:
             return None
-        t = time.gmtime(self._start_s + uptime_s + _EPOCH_S)
-        return "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}Z".format(*t[:6])
+        return text(self._start_s + uptime_s)
+
+
+def text(utc_s):
+    """A time in seconds since 2000 as "2026-11-23T05:22:00Z"; utc_text.py reads it."""
+    t = time.gmtime(utc_s + _EPOCH_S)
+    return "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}Z".format(*t[:6])

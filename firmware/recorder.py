@@ -7,13 +7,16 @@ journal that cannot be written is reported and stops nothing.
 """
 
 import asyncio
+import gc
 
 from micropython import const
 
-from firmware.charging import events
+from firmware.briefly import briefly
+from firmware.charging.events import EventQueue
 
 _ROUND_MS = const(50)
 _SESSION_MASK = const(0xFFFF)
+_RECORDS = "firmware.records"
 
 
 class Recorder:
@@ -24,27 +27,33 @@ class Recorder:
 
     def __init__(self, charger, journal):
         self.journal = journal
-        self.queue = events.EventQueue(32)
+        self.queue = EventQueue(32)
         self.notice = None
         self._charger = charger
-        self._session = 0  # the number of the one that was last recorded as started
+        self.session = 0  # the number of the one that was last recorded as started
         self._duration_s = 0
         self._checkpoint_s = 0
         self._clock_changes = 0
         self._online = False
         self._dropped = 0
+        self._event = None
 
     def append(self, kind, *values):
         """Record now; False, with a notice, if the journal cannot take it."""
         its = self._charger.clock
         quality = its.quality_number()
-        try:
-            self.journal.append(kind, values, its.uptime_s, its.utc_s() or 0, quality)
-        except (OSError, ValueError) as e:
-            self.notice = f"the journal could not record {kind}: {e}"
-            print("holdfast:", self.notice)
-            return False
-        return True
+        last = False
+        while True:
+            try:
+                self.journal.append(kind, values, its.uptime_s, its.utc_s() or 0, quality)
+                return True
+            except (OSError, ValueError, MemoryError) as e:
+                if last or not isinstance(e, MemoryError):
+                    self.notice = f"the journal could not record {kind}: {e}"
+                    print("holdfast:", self.notice)
+                    return False
+            gc.collect()  # a page that is being answered may have let go of something
+            last = True
 
     def close(self):
         """Before a restart: make durable what is held back."""
@@ -72,17 +81,22 @@ class Recorder:
     def look(self):
         """Record what has happened since the last look."""
         charger = self._charger
-        while event := self.queue.pop():
-            self._record(*event)
+        while True:
+            # One for which there was no memory comes again.
+            self._event = self._event or self.queue.pop()
+            if not self._event:
+                break
+            briefly(_RECORDS).record(self, self._charger, *self._event)
+            self._event = None
         if self.queue.dropped != self._dropped:
             self.append("events_lost", self.queue.dropped - self._dropped, "Other")
             self._dropped = self.queue.dropped
         session = charger.controller.session
-        if session.id == self._session:
+        if session.id == self.session:
             self._duration_s = session.duration_s
             if session.active and session.duration_s >= self._checkpoint_s:
                 self._checkpoint_s = session.duration_s + charger.settings.checkpoint_min * 60
-                self.append("checkpoint", *self._meters(session.energy_wh))
+                self.append("checkpoint", *self.meters(session.energy_wh))
 
         # In files every write erases a sector, which stops the whole chip: what can wait, waits.
         if self.journal.store.wears or not charger.contactor_closed():
@@ -90,48 +104,27 @@ class Recorder:
 
     def _record_changes(self):
         charger = self._charger
-        if charger.clock.changes != self._clock_changes:
+        clock_set = charger.clock.changes != self._clock_changes
+        online = charger.access.online
+        names = charger.settings.changed
+        if clock_set or online != self._online or names:
             self._clock_changes = charger.clock.changes
-            self.append("clock")
-        if charger.access.online != self._online:
+            if online == self._online:
+                online = None
             self._online = charger.access.online
-            if self._online:
-                self.append("online")
-            else:
-                self.append("offline", "Other")
-        changed = charger.settings.changed
-        while changed:
-            self.append("settings", changed.pop(0), "Other")
+            briefly(_RECORDS).changes(self, charger, clock_set, online, names)
 
-    def _meters(self, energy_wh):
+    def begin(self, session):
+        """The session with this number has started."""
+        self.session = session
+        self._checkpoint_s = self._charger.settings.checkpoint_min * 60
+
+    def meters(self, energy_wh):
+        """What a checkpoint and an end say of the session."""
         return (
-            self._session & _SESSION_MASK,
+            self.session & _SESSION_MASK,
             self._charger.readings.meter_wh,
             energy_wh,
             self._duration_s,
             self._charger.controller.session.estimated,
         )
-
-    def _record(self, kind, code, value, _now_ms):
-        charger = self._charger
-        session = charger.controller.session
-        if kind == events.SESSION_STARTED:
-            access = charger.access
-            self._session = session.id
-            self._checkpoint_s = charger.settings.checkpoint_min * 60
-            self.append(
-                "session_start",
-                self._session & _SESSION_MASK,
-                charger.readings.meter_wh,
-                charger.permit.by[6:],  # Open, Key, AnyKey, Cloud, Owner
-                bytes(access.owner_uid[: access.owner_length]),
-            )
-        elif kind == events.SESSION_ENDED:
-            self.append("session_end", *self._meters(value), code)
-        elif kind == events.FAULT:
-            self.append("fault", code, value)
-        elif kind == events.FAULT_CLEARED:
-            self.append("fault_cleared", code, value)
-        elif kind == events.UNLOCKED and charger.unlock_by:
-            self.append("unlock", charger.unlock_by)
-            charger.unlock_by = ""

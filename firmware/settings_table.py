@@ -10,6 +10,7 @@ SECRET = 1  # its value is never shown
 RESTART = 2  # takes effect at the next start
 NAME = 4  # letters, digits, dash, underscore and dot: it ends up in topics and file names
 DIGITS = 8
+LONG = 16  # empty, or at least 12 characters
 
 _POLICIES = (
     "open",
@@ -53,6 +54,18 @@ TABLE = (
     ("after_power_cut", "resume", ("resume", "end"), "", 0),
     ("random_delay_s", 0, (0, 1800), "s", 0),
     ("ntp_host", "pool.ntp.org", 64, "", NAME),
+    ("wifi_ssid", "", 32, "", 0),
+    ("wifi_password", "", 63, "", SECRET),
+    ("ap_password", "", 63, "", SECRET | LONG),
+    ("ap_mode", "always", ("always", "offline", "start"), "", 0),
+    ("ap_minutes", 15, (5, 120), "min", 0),
+    ("cloud_host", "", 64, "", NAME),
+    ("cloud_port", 0, (0, 65535), "", 0),
+    ("cloud_tls", True, None, "", 0),
+    ("cloud_user", "", 64, "", 0),
+    ("cloud_password", "", 64, "", SECRET),
+    ("hint_host", "", 64, "", NAME),
+    ("status_interval_s", 300, (10, 3600), "s", 0),
     ("checkpoint_min", 10, (1, 60), "min", 0),
     ("meter_pulses_per_kwh", 1000, (1, 100000), "1/kWh", RESTART),
     ("http_port", 80, (1, 65535), "", RESTART),
@@ -102,6 +115,8 @@ def _check_text(name, value, longest, flags):
             raise SettingsError(name, "may hold digits only")
     if flags & DIGITS and 0 < len(value) < 4:
         raise SettingsError(name, "must have at least 4 digits")
+    if flags & LONG and 0 < len(value) < 12:
+        raise SettingsError(name, "must have at least 12 characters")
 
 
 def check_together(get):

@@ -4,10 +4,10 @@ Built anew for each reader, outside the tick. A key id is never shown whole.
 """
 
 import gc
+import json
 
 from firmware.access.authorization import OWNER
 from firmware.access.decision import ONLINE
-from firmware.access.uid import masked
 from firmware.reasons import sentence
 from firmware.version import VERSION
 
@@ -15,10 +15,18 @@ _PATIENCE = ("RandomDelay", "PlugIn")
 _QUIET = ("PermitOpen", "WaitsForKey", "NoClock")  # not worth showing while there is no car
 
 
+def status_json(charger):
+    """The status as JSON text, without spaces: it goes over the air every two seconds."""
+    return json.dumps(status(charger), separators=(",", ":"))
+
+
 def status(charger):
     """The contract's status of `charger`, plus what helps at the serial console.
 
-    Beyond the contract: permit (the access room's answer, and in how many seconds it may be another
+    `offline_since_s` is for how long the cloud has not answered, from the start at the latest.
+
+    Beyond the contract: cloud (how the connection stands, why, and the seconds to the next
+    attempt), permit (the access room's answer, and in how many seconds it may be another
     one), tap (what became of the last key), reader, keys, contactor, power_w, limit_code,
     session.estimated, uptime_s, boot, notice, tasks, heap_free and tick.longest_gap_ms since the
     last reader.
@@ -28,13 +36,14 @@ def status(charger):
     shown = {
         "id": charger.id,
         "online": access.online,
-        "offline_since_s": None if access.online else clock.uptime_s,
+        "offline_since_s": None if access.online else _offline_s(charger),
         "policy": settings.online_policy if online else settings.offline_policy,
         "permit": _permit(charger),
         "tap": _reason(access.notice) if access.notice else None,
         "keys": charger.keys.count,
         "clock": {"utc": clock.utc(), "quality": clock.quality},
         "journal": _journal(charger.recorder),
+        "cloud": _cloud(charger.uplink),
         "firmware": VERSION,
         "uptime_s": clock.uptime_s,
         "boot": clock.boot,
@@ -59,6 +68,25 @@ def _journal(recorder):
         "capacity": its.capacity(),
         "percent": its.percent_full(),
         "notice": recorder.notice or its.refusal or its.notice,
+        "epoch": its.epoch,
+        "acked": its.acked,
+        "last_seq": its.last_seq,
+    }
+
+
+def _offline_s(charger):
+    uplink = charger.uplink
+    return charger.clock.uptime_s - (uplink.online_s if uplink else 0)
+
+
+def _cloud(uplink):
+    if uplink is None:
+        return None
+    worker = uplink.worker
+    return {
+        "state": "offline-on-purpose" if uplink.until_s else worker.state,
+        "why": uplink.notice or uplink.offline_reason or worker.why,
+        "next_s": worker.left_s,
     }
 
 
@@ -155,7 +183,7 @@ def _session(charger):
         "energy_wh": session.energy_wh,
         "duration_s": session.duration_s,
         "started_at": clock.utc_at(clock.uptime_s - session.duration_s),
-        "key": masked(charger.access.number(OWNER)) if charger.access.owner_length else None,
+        "key": _masked(charger.access.number(OWNER)) if charger.access.owner_length else None,
         "estimated": session.estimated,
     }
 
@@ -175,3 +203,8 @@ def _faulted(code, text):
         "power_w": 0,
         "tick": {"longest_gap_ms": 0, "dead_man": 0},
     }
+
+
+def _masked(number):
+    whole = number.hex().upper()
+    return whole[:2] + ".." + whole[-2:]

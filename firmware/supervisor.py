@@ -125,8 +125,12 @@ class Supervisor:
         return False
 
     def report(self):
-        """A list with name, restarts and the last reason of every task, for status and console."""
-        return [{"name": t.name, "restarts": t.restarts, "why": t.why} for t in self.tasks]
+        """Name, restarts and the last reason of the tasks that ever ended, for the status."""
+        rows = []
+        for t in self.tasks:
+            if t.why is not None:
+                rows.append({"name": t.name, "restarts": t.restarts, "why": t.why})
+        return rows
 
     async def run(self):
         """Start every task and watch over them for ever."""

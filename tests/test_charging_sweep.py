@@ -51,7 +51,7 @@ BROKEN = [
         "or self._withdrawn_ms >= _WITHDRAWN_MS",
         "",
     ),
-    ("closed with a fault", "charging/faults.py", '("Rcd", _NOW,', '("Rcd", _NOT,'),
+    ("closed with a fault", "charging/faults.py", '_DOES = b"\\x02', '_DOES = b"\\x00'),
     (
         "unlocked with the contactor",
         "charging/controller.py",

@@ -41,11 +41,11 @@ BROKEN = [
     (
         "numbers were lost that no record had",
         "raw",
-        "journal.py",
-        "            head = self._take()\n",
-        "            head = self._take()\n"
-        "            if self.head >= 0:\n"
-        "                self.close(self.head, self.salt, self.last_seq)\n",
+        "turn.py",
+        "        head = _take(journal)\n",
+        "        head = _take(journal)\n"
+        "        if journal.head >= 0:\n"
+        "            close(journal, journal.head, journal.salt, journal.last_seq)\n",
     ),
     (
         "an ack was forgotten",
@@ -67,11 +67,11 @@ BROKEN = [
         "a record is gone after going on",
         "raw",
         "room.py",
-        "    if not salt or not journal.close(into, salt, through):",
+        "    if not salt or not briefly(_TURN).close(journal, into, salt, through):",
         "    journal.compacted = through\n"
         "    if salt and journal.spare() >= 0:\n"
         "        erase(journal, journal.spare())\n"
-        "    if not salt or not journal.close(into, salt, through):",
+        "    if not salt or not briefly(_TURN).close(journal, into, salt, through):",
     ),
     (
         "was not closed",

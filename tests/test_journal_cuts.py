@@ -54,8 +54,11 @@ FIELDS = {
 
 
 def session_of_life(board, rng):
-    """What happens between two power cuts: a few things, a fraction of a second apart."""
-    end = time.monotonic() + rng.uniform(0.2, 3)
+    """What happens between two power cuts: a few things, a fraction of a second apart.
+
+    A session takes about two seconds to begin, so that most lives see one begin, and some its end.
+    """
+    end = time.monotonic() + rng.uniform(0.2, 7)
     while (left_s := end - time.monotonic()) > 0:
         what = rng.randrange(8)
         if not board.world["plugged"] or what < 3:

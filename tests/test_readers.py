@@ -32,7 +32,6 @@ MAIN = """
 import binascii
 import time
 
-from firmware import ticks
 from firmware.board.board import load_board
 
 
@@ -46,7 +45,7 @@ reader = load_board("{}", Settings).reader
 print("reads from", reader.name)
 ok = True
 while True:
-    if reader.step(time.ticks_ms() & ticks.MASK):
+    if reader.step(time.ticks_ms() & 0x3FFFFFFF):
         print("tap", binascii.hexlify(reader.uid[: reader.length]).decode().upper())
     if reader.ok != ok:
         ok = reader.ok

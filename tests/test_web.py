@@ -4,7 +4,7 @@ import random
 import socket
 
 # Bytes that one request may keep on the board interpreter, besides the status and its JSON
-MOST_KEPT = {"page": 4096, "status": 4096, "body": 4608}
+MOST_KEPT = {"page": 5120, "status": 4096, "body": 4608}
 
 
 def free_port():

@@ -2,27 +2,38 @@
 
 `firmware_files()` is the one list that flashing and the virtual board's images share: boot.py and
 main.py as source, everything in firmware/ and the packages of lib/ that run on the device as .mpy.
-Compiling is done by the mpy-cross of the device's own MicroPython version, and kept in build/mpy by
-content. It writes nothing outside build/.
+What is in firmware/ goes through tools/shrink first, which takes out names that only the source
+needs. Compiling is done by the mpy-cross of the device's own MicroPython version, and kept in
+build/mpy by content. It writes nothing outside build/.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
 import os
 import pathlib
 import subprocess
+import sys
+
+from tools import shrink
+from tools.page import page_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "mpy"
 
 # Modules of third-party packages that the firmware imports; the rest of them stays off the device.
 LIBRARY = ("umqtt/simple.py", "aiorepl.py")
+# Stock firmware has these of its own and never looks at the copy in /lib.
+BUILT_IN = ("umqtt/simple.py",)
 SOURCES = ("boot.py", "main.py")
+# Programs beside the firmware itself that run on the device and speak of its modules.
+_SPEAKERS = ("boot.py", "main.py", "tools/flash/on_device/*.py")
 # Without line numbers a traceback names file and function only, and 3 KB of memory stay free.
 OPTIONS = ("-O3",)
+_KEPT = 20  # texts of the whole firmware, 300 KB each; every change of a source makes another
 
 
 class CompileError(Exception):
@@ -78,33 +89,92 @@ def compile_folder(sources, version, place, prefix="", options=()):
         for name, source in sources.items():
             data = compile_file(source, prefix + name, version, options)
             part = folder / f"{name}.{os.getpid()}"
+            part.parent.mkdir(exist_ok=True)
             part.write_bytes(data)
             part.replace(folder / (name[:-3] + ".mpy"))
         (folder / "complete").touch()
     return folder
 
 
+def sources():
+    """{path: text} of every module of the firmware, as it was written."""
+    paths = sorted((ROOT / "firmware").rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
+
+
+def speakers():
+    """The texts of other programs that speak of names of the firmware."""
+    return [path.read_text() for pattern in _SPEAKERS for path in sorted(ROOT.glob(pattern))]
+
+
+def _shrunk(written):
+    """{path: text} of the firmware as it is compiled; kept in build/mpy by content."""
+    about = [sys.version_info[:2], written, speakers()]
+    about += [path.read_text() for path in sorted((ROOT / "tools" / "shrink").glob("*.py"))]
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
+    kept = CACHE / f"{key}.json"
+    if not kept.exists():
+        try:
+            made = shrink.shrink(written, speakers())
+        except shrink.RefusedError as error:
+            raise CompileError(str(error)) from None
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = CACHE / f"{key}.{os.getpid()}.part"
+        part.write_text(json.dumps(made))
+        part.replace(kept)
+        for old in sorted(CACHE.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
+    os.utime(kept)
+    return json.loads(kept.read_text())
+
+
+def _compile_module(text, source, name, version):
+    """The .mpy of the module `name` of the firmware: its `text`, made from `source`."""
+    # In tracebacks a module has the name of its file on the device: that one is in memory anyway.
+    shown = name[:-3] + ".mpy"
+    try:
+        return compile_file(text.encode(), shown, version, OPTIONS)
+    except CompileError:
+        compile_file(source.encode(), name, version, OPTIONS)  # complains with the right line
+        raise
+
+
 def firmware_files(version=(1, 25)):
     """{path on the device, without the first slash: contents}, in the order to copy them in."""
     files: dict[str, bytes] = {}
+    written = sources()
+    for name, text in _shrunk(written).items():
+        if not _says_nothing(name, text):
+            files[name[:-3] + ".mpy"] = _compile_module(text, written[name], name, version)
     for path in sorted((ROOT / "firmware").rglob("*")):
-        name = path.relative_to(ROOT).as_posix()
-        if not path.is_file() or "__pycache__" in name:
-            continue
-        if path.suffix == ".py":
-            files[name[:-3] + ".mpy"] = compile_file(path.read_bytes(), name, version, OPTIONS)
-        else:
-            files[name] = path.read_bytes()
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    files.update(page_files())
     for name in LIBRARY:
         path = ROOT / "lib" / name
         if path.exists():
-            data = compile_file(path.read_bytes(), "lib/" + name, version, OPTIONS)
+            shown = f"/lib/{name[:-3]}.mpy"
+            data = compile_file(path.read_bytes(), shown, version, OPTIONS)
             files["lib/" + name[:-3] + ".mpy"] = data
     for name in SOURCES:
         path = ROOT / name
         if path.exists():
             files[name] = path.read_bytes()
     return files
+
+
+def built_in():
+    """{path: source} of the packages of lib/ that stock firmware for the ESP32 has built in."""
+    paths = {name: ROOT / "lib" / name for name in BUILT_IN}
+    return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+
+
+def _says_nothing(name, text):
+    """Is it a package's __init__ with a docstring at most? MicroPython needs none."""
+    if not name.endswith("/__init__.py"):
+        return False
+    tree = ast.parse(text)
+    return len(tree.body) == (ast.get_docstring(tree) is not None)
 
 
 def manifest(files, version):

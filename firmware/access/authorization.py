@@ -275,13 +275,16 @@ class Authorization(Case):
             self._notice_ms = max(0, self._notice_ms - dt_ms)
             if not self._notice_ms:
                 self.notice = ""
+        # While a card's question is open its hold waits; the owner's word waits for no card.
+        holds = self._hold_ms > 0 and self.session != RUNNING
         if self.asks:
+            holds = holds and self.owner_started
             self._ask_ms -= dt_ms
             if self._ask_ms <= 0:
                 self.asks = NOBODY
                 if self.answer == ASKED:
                     self.answer = SILENT
-        elif self._hold_ms and self.session != RUNNING:
+        if holds:
             self._hold_ms = max(0, self._hold_ms - dt_ms)
             if not self._hold_ms:
                 self.owner_started = self.owner_hurries = False

@@ -6,14 +6,7 @@ or a status, and no sentence of BadKey holds more than that. It runs on CPython 
 
 import binascii
 
-
-class BadKey(ValueError):
-    """A key, or a list of them, was refused: `field`, and `reason` as a sentence fragment."""
-
-    def __init__(self, field, reason):
-        super().__init__(field + " " + reason)
-        self.field = field
-        self.reason = reason
+from firmware.access import BadKey
 
 
 def check(uid):

@@ -1,6 +1,7 @@
 """What the firmware needs of the chip on any board: watchdog, reset, identity, boot number."""
 
 import binascii
+import time
 
 import esp32
 import machine
@@ -33,6 +34,13 @@ def journal_partition():
     """The raw flash partition labelled "journal", or None on a board that has no such one."""
     found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")
     return found[0] if found else None
+
+
+def set_rtc(utc_s):
+    """Set the chip's own clock to `utc_s` (since 2000) unless it is later: TLS looks at it."""
+    if utc_s > time.time():
+        t = time.gmtime(utc_s)
+        machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
 
 
 def count_boot():

@@ -38,3 +38,19 @@ def set_maintenance(on):
         store = esp32.NVS(_NAMESPACE)
         store.set_i32(_MAINTENANCE, 1 if on else 0)
         store.commit()
+
+
+def number(name):
+    """The number kept under `name` (15 characters at most); 0 if there is none."""
+    try:
+        return esp32.NVS(_NAMESPACE).get_i32(name)
+    except OSError:
+        return 0
+
+
+def set_number(name, value):
+    """Keep a number of 31 bits under `name`; written only when it changes."""
+    if number(name) != value:
+        store = esp32.NVS(_NAMESPACE)
+        store.set_i32(name, value)
+        store.commit()

@@ -1,6 +1,6 @@
 """What can go wrong, what each fault does to charging, and when it may be tried again.
 
-Each fault has a rule of its own (`_RULES`) and a counter for as long as the charger runs. While
+Each fault has a rule of its own and a counter for as long as the charger runs. While
 its cause lasts it is active; after that it stays active for its retry time. One that came back
 more often than its tries allow stays until the car is unplugged or a person presses start. Nothing
 here opens a contactor: the controller asks `stops_now` and `stops_gently` in the same tick.
@@ -25,30 +25,33 @@ _NOW = const(2)  # open the contactor in this tick
 _GENTLY = const(1)  # withdraw the PWM, let the car stop, open after 6 s at the latest
 _NOT = const(0)  # shown and recorded, charging goes on
 
-_REPLUG = const(0)  # no try of its own: unplug the car
 _ALWAYS = const(255)
 
-# code, what it does, retry after (s), tries while the car stays plugged in
-_RULES = (
-    ("Rcd", _NOW, 0, _REPLUG),
-    ("RcdTest", _NOW, 60, 3),
-    ("Welded", _NOW, 10, _ALWAYS),
-    ("NotClosed", _NOW, 10, 3),
-    ("LockFailed", _NOW, 30, 3),
-    ("UnlockFailed", _NOT, 0, _ALWAYS),
-    ("Diode", _NOW, 10, 3),
-    ("PilotShort", _NOW, 2, _ALWAYS),
-    ("Overtemperature", _GENTLY, 0, _ALWAYS),
-    ("Overcurrent", _NOW, 60, 3),
-    ("MeterSilent", _NOT, 0, _ALWAYS),
-    ("Proximity", _NOW, 1, _ALWAYS),
+# In the order of the faults: the code, what it does, retry after (s), tries while the car stays
+# plugged in. Bytes, because a row of its own for each would take twice the memory.
+_CODES = (
+    "Rcd",
+    "RcdTest",
+    "Welded",
+    "NotClosed",
+    "LockFailed",
+    "UnlockFailed",
+    "Diode",
+    "PilotShort",
+    "Overtemperature",
+    "Overcurrent",
+    "MeterSilent",
+    "Proximity",
 )
+_DOES = b"\x02\x02\x02\x02\x02\x00\x02\x02\x01\x02\x00\x02"  # _NOW, _GENTLY, _NOT
+_RETRY_S = b"\x00\x3c\x0a\x0a\x1e\x00\x0a\x02\x00\x3c\x00\x01"
+_TRIES = b"\x00\x03\xff\x03\x03\xff\x03\xff\xff\x03\xff\xff"  # 0: replug; 255: always
 COUNT = const(12)
 
 
 def code_of(fault):
     """The stable code of a fault, as the page and the cloud see it."""
-    return _RULES[fault][0]
+    return _CODES[fault]
 
 
 class Faults:
@@ -75,7 +78,7 @@ class Faults:
         shown = -1
         for fault in range(COUNT):
             if self._active[fault]:
-                if _RULES[fault][1] != _NOT:
+                if _DOES[fault] != _NOT:
                     return fault
                 if shown < 0:
                     shown = fault
@@ -101,14 +104,14 @@ class Faults:
                 self._count[fault] += 1
                 if self._tries[fault] < 255:
                     self._tries[fault] += 1
-                self._wait_ms[fault] = _RULES[fault][2] * 1000
+                self._wait_ms[fault] = _RETRY_S[fault] * 1000
                 self._weigh()
                 return True
-            self._wait_ms[fault] = _RULES[fault][2] * 1000
+            self._wait_ms[fault] = _RETRY_S[fault] * 1000
         elif self._active[fault]:
             if self._wait_ms[fault] > 0:
                 self._wait_ms[fault] -= dt_ms
-            tries = _RULES[fault][3]
+            tries = _TRIES[fault]
             if self._wait_ms[fault] <= 0 and (tries == _ALWAYS or self._tries[fault] <= tries):
                 self._clear(fault)
         return False
@@ -122,7 +125,7 @@ class Faults:
         """The car has just left, or a person asks: do not wait to try again."""
         self.unplugged()
         for fault in range(COUNT):
-            if _RULES[fault][3] != _ALWAYS:
+            if _TRIES[fault] != _ALWAYS:
                 self._wait_ms[fault] = 0
 
     def _clear(self, fault):
@@ -134,7 +137,7 @@ class Faults:
         self.stops_now = self.stops_gently = False
         for fault in range(COUNT):
             if self._active[fault]:
-                rule = _RULES[fault][1]
+                rule = _DOES[fault]
                 if rule == _NOW:
                     self.stops_now = True
                 elif rule == _GENTLY:

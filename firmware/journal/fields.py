@@ -43,7 +43,7 @@ _CODES = (
     "|Cloud|Console|Phone|Ntp|Installer|LoginFailed|LockedOut|LoggedIn|PinChanged|KeysChanged"
     "|FirmwareChanged|power-on|hard-reset|watchdog|deep-sleep|soft-reset|brown-out|BadSector"
     "|JournalFull|RecordsLost|Formatted|SectorLost|Damaged|TimeOut|Refused|Starting|Stopped"
-    "|NoPermit|Server|"
+    "|NoPermit|Server|Deliberate|CloudForgot|"
 )
 
 

@@ -43,8 +43,7 @@ FREE = const(28)
 CARRY = const(29)
 GAP = const(30)
 
-_BAD_KEPT = const(12)
-_HEADER_FORMAT = "<2sBBIIIIIIHH"
+_TURN = "firmware.journal.turn"
 
 
 class Journal:
@@ -143,7 +142,7 @@ class Journal:
                 or self.last_seq - self.first[self.head] > 65000
                 or self.boot - self.base_boot > 255
             ):
-                self.next_sector(self.acked)
+                briefly(_TURN).next_sector(self, self.acked)
             at = 0
             seq = self.last_seq
             while at < used:
@@ -163,17 +162,12 @@ class Journal:
             self.store.program(self.head, at, bytes(used))
             tries += 1
             if not self.store.wears:
-                self._reclaim(tries > 1)
+                briefly(_TURN).reclaim(self, tries > 1)
             elif tries > 5:
                 raise OSError("the journal's flash refuses every write")
             if not tries & 1:
                 self.spoil(self.head)
                 self.offset = self.store.size
-
-    def _reclaim(self, again):
-        """Other files have taken the room: once, the oldest sector makes some. Or else OSError."""
-        if again or not self.store.full or not briefly("firmware.journal.room").make_space(self):
-            raise OSError("the file system has no room for the journal, or refuses it")
 
     def _seal(self, record, seq):
         boot = self.boot - self.base_boot & 255  # of no meaning where it is above, in a CARRY
@@ -228,81 +222,9 @@ class Journal:
             return "that record has not been written yet"
         if through > self.acked:
             if not self.note(FREE, struct.pack("<II", through, self.dropped)):
-                self.next_sector(through)
+                briefly(_TURN).next_sector(self, through)
             self.acked = through
         return None
-
-    def next_sector(self, acked):
-        """Go on in another sector. First its header, then the old one's end, then records."""
-        full = False
-        while True:
-            head = self._take()
-            salt = self.begin(head, 0, self.last_seq + 1, self.boot, acked)
-            if salt:
-                break
-            if not self.store.wears:
-                self._reclaim(full)
-                full = True
-        first = self.last_seq + 1
-        old = self.head
-        self.state[head] = LOG
-        self.first[head] = first
-        self.head = head
-        self.base_boot = self.boot
-        self.offset = HEADER
-        self.layout += 1
-        if old >= 0:
-            if self.first[old] == first:
-                self.state[old] = JUNK  # nothing came to be recorded in it
-            else:
-                self.close(old, self.salt, first - 1)
-                self.previous = old
-        self.salt = salt
-        if self.open_session:
-            self.note(CARRY, self.carry)
-        percent = self.percent_full()
-        if percent >= 80 and not self.warned:
-            self.warned = True
-            self.alarms.append(("JournalFull", percent))
-        elif percent < 60:
-            self.warned = self.full = False
-
-    def begin(self, i, flags, first, boot, acked):
-        """Write the header of the erased sector `i`; its CRC, or 0 if the sector refuses."""
-        header = bytearray(HEADER)
-        store = self.store
-        self.serial += 1
-        struct.pack_into(
-            _HEADER_FORMAT,
-            header,
-            0,
-            b"HJ",
-            VERSION,
-            flags | self.open_session << 1,
-            self.epoch,
-            self.serial,
-            first,
-            boot,
-            acked,
-            self.dropped,
-            store.size,
-            store.sectors,
-        )
-        for at in range(_BAD_KEPT):
-            header[32 + at] = self.bad[at] if at < len(self.bad) else 255
-        salt = crc32(memoryview(header)[:-4])
-        struct.pack_into("<I", header, 44, salt)
-        if store.program(i, 0, header, not flags):
-            return salt
-        self.spoil(i)
-        return 0
-
-    def close(self, i, salt, last):
-        """Write down that the sector `i` is complete, and its last seq."""
-        footer = bytearray(FOOTER)
-        struct.pack_into("<I", footer, 0, last)
-        struct.pack_into("<I", footer, 4, crc32(memoryview(footer)[:4], salt))
-        return self.store.program(i, self.store.size - FOOTER, footer)
 
     def spoil(self, i):
         """Remember that the sector `i` refused a write."""
@@ -313,20 +235,6 @@ class Journal:
             if len(self.alarms) < 4:
                 self.alarms.append(("BadSector", i))
             self.notice = "a sector of the journal's flash refused a write: it is not used again"
-
-    def _take(self):
-        """An erased sector for the head. In a full ring the last one is kept for compaction."""
-        found = -1
-        stock = 0
-        for i in range(len(self.state)):
-            i = (self.head + 1 + i) % len(self.state)
-            if self.state[i] == READY:
-                stock += 1
-                if found < 0:
-                    found = i
-        if stock > 1 or found >= 0 and self.spare() >= 0:
-            return found
-        return briefly("firmware.journal.room").make_one(self)
 
     def stock(self):
         """How many erased sectors there are."""

@@ -81,13 +81,14 @@ def _settle(journal, found):
         header = bytearray(_HEADER)
         journal.store.read(journal.previous, 0, header)
         salt = struct.unpack_from("<I", header, 44)[0]
-        journal.close(journal.previous, salt, journal.first[journal.head] - 1)
+        last = journal.first[journal.head] - 1
+        briefly("firmware.journal.turn").close(journal, journal.previous, salt, last)
     if journal.last_seq == 0:
         journal.append("notice", ("Formatted", journal.epoch), 0)
     if journal.previous < 0 or found.resized:
         # Never only one sector: the one before tells that the newest has vanished. The header of
         # the newest has the size of the partition: that it has changed is noticed once.
-        journal.next_sector(journal.acked)
+        briefly("firmware.journal.turn").next_sector(journal, journal.acked)
     if journal.open_session:
         carry = journal.carry
         journal.append_packed(

@@ -24,6 +24,7 @@ _MAKING = const(4)
 _CHECKPOINT = const(4)
 _GAP = const(30)
 _COPIED_AT_ONCE = const(4)
+_TURN = "firmware.journal.turn"
 
 
 def making(journal):
@@ -38,7 +39,8 @@ def making(journal):
             if journal.stock() >= 2 or not give_up(journal):
                 return
             if not journal.noted:
-                journal.next_sector(journal.acked)  # its header says it
+                # Its header says it.
+                briefly(_TURN).next_sector(journal, journal.acked)
 
 
 def make_one(journal):
@@ -203,7 +205,7 @@ def compacting(journal):
             if n:
                 if not salt:
                     boot = cursor.boot if record[1] != _GAP else cursor.base_boot
-                    salt = journal.begin(into, 1, start, boot, journal.acked)
+                    salt = briefly(_TURN).begin(journal, into, 1, start, boot, journal.acked)
                 record[0] = n
                 in_boot = cursor.boot - boot if record[1] != _GAP else 0
                 if (
@@ -233,8 +235,8 @@ def compacting(journal):
     if through < start:
         return False
     if offset == _HEADER:
-        salt = journal.begin(into, 1, start, journal.boot, journal.acked)
-    if not salt or not journal.close(into, salt, through):
+        salt = briefly(_TURN).begin(journal, into, 1, start, journal.boot, journal.acked)
+    if not salt or not briefly(_TURN).close(journal, into, salt, through):
         journal.spoil(into)
         return journal.store.wears  # a full file system would refuse the next one as well
     journal.state[into] = _COMPACT

@@ -1,58 +1,122 @@
-"""The routes of the charger's web interface, as the contract's table lists them.
+"""The routes of the charger's web interface, and what is asked before each of them.
 
-Open to anyone: the page and the status. What needs a login comes with the login.
+Promises: no route runs for a name that is not this charger's (a page elsewhere whose name was bound
+to our address afterwards), for a change that a page from elsewhere sends, without a login where one
+is needed, or for a body that is no JSON object. Who has logged in lives here; what it takes to get
+in is in login.py.
 """
 
 import json
 
+from micropython import const
+
 from firmware.briefly import briefly
-from firmware.status import status
 from firmware.web.server import error
 
-_PAGE = __file__[: __file__.rindex("/") + 1] + "page.html"
+_IDLE_S = const(1800)
+_LOGIN_S = const(43200)
+
+# A line for each path: + where it takes a login, its methods, and the module of this room that is
+# loaded for the length of one request. It has a coroutine function (charger, request) for each
+# method, named like it in small letters; GET answers a HEAD, whose body the server leaves away.
+ROUTES = """
+/ - GET page
+/more.js - GET page
+/unlock - GET,POST form
+/api/status - GET status
+/api/login - POST login
+/api/logout + POST login
+/api/setup - POST settings
+/api/settings + GET,PUT settings
+/api/unlock + POST unlock
+/api/start + POST charge
+/api/stop + POST charge
+/api/keys + GET,POST,DELETE keys
+/api/sessions + GET sessions
+/api/events + GET events
+/api/clock + POST clock
+/api/restart + POST restart
+"""
+ROOM = "firmware.web."
 
 
-async def _page(charger, request):
-    return 200, "text/html; charset=utf-8", _contents(open(_PAGE, "rb")), ""
+class Logins:
+    """Who is logged in at `charger`, and who guesses.
+
+    Times are in seconds since the start.
+    """
+
+    def __init__(self):
+        self.pin = ""  # with which those in `open` logged in
+        self.open = []  # [cookie, since, last used]; four at the most
+        self.wrong = []  # [address, wrong PINs, no further try before, last try], by the last try
+        self.times = []  # of the wrong PINs within an hour
+        self.until_s = 0  # nobody may try before
+        self.failed = 0  # wrong PINs that were not recorded yet
+        self.told_s = -60  # when some were
+
+    def find(self, charger, cookie):
+        """The login with this cookie that is still good, or None."""
+        now_s = charger.clock.uptime_s
+        if self.pin != charger.settings.pin:
+            self.open = []
+        for login in self.open:
+            if same(cookie, login[0]):
+                if now_s - login[1] < _LOGIN_S and now_s - login[2] < _IDLE_S:
+                    return login
+                self.open.remove(login)
+                break
+        return None
 
 
-def _contents(file):
-    with file:
-        piece = file.read(512)
-        while piece:
-            yield piece
-            piece = file.read(512)
-
-
-async def _status(charger, request):
-    return 200, "application/json", json.dumps(status(charger)), ""
-
-
-# Path: the methods it takes, and who answers: a coroutine function (charger, request), or the name
-# of a module that is loaded for the length of one request and has such a function for each method,
-# named like it in small letters.
-ROUTES = {
-    "/": ("GET, HEAD", _page),
-    "/api/status": ("GET, HEAD", _status),
-}
+def same(given, right):
+    """Whether two bytes are the same; how long that takes tells nothing about `right`."""
+    wrong = len(given) ^ len(right)
+    for i in range(len(given)):
+        wrong |= given[i] ^ right[i % len(right)]
+    return not wrong
 
 
 def application(charger):
-    """What `Server` asks for the answer to each request about `charger`."""
+    """What `Server` asks for the answer to each request about `charger`.
+
+    A route finds `login` (its own, or None) at its request and, where it changes things, `content`,
+    the object that came as JSON. All logins are in `charger.logins`.
+    """
+    charger.logins = logins = Logins()
 
     async def answer(request):
-        row = ROUTES.get(request.path)
-        if row is None:
-            return error(404, "There is no such page.")
-        methods, route = row
-        if request.method not in methods.split(", "):
-            return error(
-                405, "This address does not take that method.", "Allow: " + methods + "\r\n"
-            )
-        if isinstance(route, str):
-            # The answer to a HEAD is that to a GET; the server leaves its body away.
-            method = "get" if request.method == "HEAD" else request.method.lower()
-            route = getattr(briefly(route), method)
-        return await route(charger, request)
+        headers = request.headers
+        host = headers.get("host", b"")
+        name = host.partition(b":")[0].lower()
+        if name and not name.replace(b".", b"").isdigit() and name != b"localhost":
+            its = charger.id.lower().encode()
+            if name != its and name != its + b".local":
+                here = briefly("firmware.web.portal").probe(request.path, host)
+                return here or error(421, "MisdirectedRequest")
+        at = ROUTES.find("\n" + request.path + " ") + 1
+        if not at:
+            return error(404, "UnknownAddress")
+        _, who, methods, module = ROUTES[at : ROUTES.find("\n", at)].split(" ")
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods.split(","):
+            allowed = "Allow: {}\r\n".format(methods.replace("GET", "GET,HEAD"))
+            return error(405, "MethodNotAllowed", allowed)
+        login = logins.find(charger, headers.get("cookie", b""))
+        if module == "status":
+            shown = briefly("firmware.status").status(charger)
+            shown["login"] = login is not None
+            shown["setup"] = not charger.settings.pin
+            return 200, "application/json", json.dumps(shown, separators=(",", ":")), ""
+        request.login = login
+        if who == "+":
+            if login is None:
+                return error(401, "LoginRequired")
+            login[2] = charger.clock.uptime_s
+        if method != "GET":
+            refused = briefly("firmware.web.change").refuse(request)
+            if refused:
+                return refused
+        return await getattr(briefly(ROOM + module), method.lower())(charger, request)
 
     return answer

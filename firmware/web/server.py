@@ -1,9 +1,10 @@
 """A small HTTP/1.1 server: what a peer may send, for how long, and how many peers there may be.
 
 Promises: at most four connections, one request each. The request has a deadline of its own, from
-the first byte to the last, and so has the answer. Request line, head and body have a greatest size
-and are refused before they are stored; headers that nobody reads are not kept. No peer can make the
-charger wait or take more memory than that. Errors are answered as {"error": "A sentence."}.
+the first byte to the last, and so has each piece of the answer. Request line, head and body have a
+greatest size and are refused before they are stored; headers that nobody reads are not kept, and of
+the others 128 bytes. No peer can make the charger wait or take more memory than that. Errors are
+answered as {"error": "Code", "reason": "A sentence."}; the sentences stand in errors.txt.
 
 A fifth peer takes the place of the oldest that has not sent its whole request, or whose answer has
 not moved for a second: four silent phones, or a browser's idle spare connections, lock nobody out.
@@ -20,10 +21,11 @@ import sys
 from micropython import const
 
 from firmware import clock, ticks
+from firmware.reasons import sentence
 
 _CONNECTIONS = const(4)
 _REQUEST_MS = const(8000)
-_ANSWER_MS = const(16000)  # a lock that needs a second try, a long list over a weak signal
+_ANSWER_MS = const(30000)  # a lock that needs a second try
 _STALLED_MS = const(1000)
 _ROUND_MS = const(250)
 _WAITING = const(2)  # peers that the port keeps: each of them takes one of the chip's few sockets
@@ -32,23 +34,48 @@ _PIECE = const(512)
 _LINE_BYTES = const(512)
 _HEAD_BYTES = const(8192)
 _BODY_BYTES = const(2048)
+_VALUE_BYTES = const(128)
 _LINGER_MS = const(50)
 _LINGER_CHUNKS = const(32)
+_KEPT_HEADERS = const(
+    " host content-length content-type cookie origin if-none-match accept-language "
+)
 
-_KEPT_HEADERS = ("host", "content-length", "content-type", "cookie", "origin")
+# Framed by nobody but a page of the same machine, as the bench does on its charger; browsers that
+# do not know the policy take the line before it. No reason phrase: nobody reads it.
+_HEAD = (
+    "HTTP/1.1 {} \r\nContent-Type: {}\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n"
+    "X-Frame-Options: DENY\r\nReferrer-Policy: same-origin\r\n"
+    "Content-Security-Policy: frame-ancestors http://127.0.0.1:* http://localhost:*\r\n"
+)
+_ERRORS = __file__[: __file__.rindex("/") + 1] + "errors.txt"
 
 
-def error(status, sentence, headers=""):
-    """The answer to a request that failed: {"error": sentence}."""
-    return status, "application/json", json.dumps({"error": sentence}), headers
+def error(status, code, headers="", more=None):
+    """The answer to a request that failed: {"error": code, "reason": its sentence}.
+
+    `more` is a dict of further members, or of another reason.
+    """
+    said = {"error": code}
+    with open(_ERRORS) as lines:
+        for line in lines:
+            if line.startswith(code + " "):
+                said["reason"] = line[len(code) + 1 :].rstrip()
+                break
+        else:
+            said["reason"] = sentence(code)
+    if more:
+        said.update(more)
+    return status, "application/json", json.dumps(said), headers
 
 
 class Request:
     """A request as the routes see it.
 
     `method`, `path` and `query` (what follows the first "?") are strings, `body` is a bytearray,
-    `peer` the address it came from. `headers` has host, content-type, cookie and origin, as far as
-    they were sent: {name in small letters: bytes}.
+    `peer` the address it came from, as the port's sockets give it. `headers` has those that
+    somebody reads, as far as they were sent: {name in small letters: bytes}; of the cookies it has
+    the value of the one named holdfast.
     """
 
     method = ""
@@ -70,7 +97,7 @@ class Request:
                 read = read[at:]
                 at = 0
                 if len(read) > _LINE_BYTES or left <= 0:
-                    return error(431, "The request's head is too long.")
+                    return error(431, "HeadTooLong")
                 more = await stream.read(_CHUNK)
                 if not more:
                     raise EOFError
@@ -97,16 +124,20 @@ class Request:
                 raise ValueError
             key = name.lower().decode()
             if key == "transfer-encoding":
-                return error(411, "A body needs a Content-Length.")
-            if key in _KEPT_HEADERS:
+                return error(411, "LengthMissing")
+            # No name has a space in it.
+            if " " + key + " " in _KEPT_HEADERS:
                 if key in headers:
                     raise ValueError
-                headers[key] = value.strip()
+                value = value.strip()
+                if key == "cookie":
+                    value = value.partition(b"holdfast=")[2].partition(b";")[0]
+                headers[key] = value[:_VALUE_BYTES]
         length = headers.get("content-length", b"0")
         if not self.method or not length.isdigit() or not (self.old or "host" in headers):
             raise ValueError
         if len(length) > 9 or int(length) > _BODY_BYTES:
-            return error(413, "The body is too long.")
+            return error(413, "BodyTooLong")
         self.body = body = bytearray(int(length))
         read = read[at : at + len(body)]
         at = len(read)
@@ -123,8 +154,8 @@ class Server:
 
     `application` is a coroutine function that gets a Request and returns its answer as a tuple:
     status, content type, body, and further headers, each with its line end. The body is str or
-    bytes, or a generator of bytes in pieces of about 512, none of them empty; it is closed at the
-    end, whatever happens.
+    bytes, or a generator of bytes in pieces of about 512, none of them empty, or None where others
+    should have their turn; it is closed at the end, whatever happens.
     """
 
     def __init__(self, application, port):
@@ -178,44 +209,49 @@ class Server:
 
     async def _answer(self, stream, connection):
         request = Request()
+        piece = b""
         try:
             answer = await request.receive(stream)
         except ValueError:
-            answer = error(400, "That is no HTTP request.")
+            answer = error(400, "NotHttpAtAll")
+        except MemoryError:
+            answer = error(503, "OutOfMemory")
         refused = answer is not None
+        more = 0 if request.method == "HEAD" else 1
         connection[1] = connection[2] = ticks.add(clock.now_ms(), _ANSWER_MS)
         if not refused:
             try:
                 answer = await self._application(request)
+                body = answer[2]
+                if more and not isinstance(body, (str, bytes)):
+                    # What is wrong shows most often before the first piece: it can still be said.
+                    piece = await _next(body)
             except MemoryError:
-                answer = error(503, "The charger has no memory left for this; please try again.")
+                answer = error(503, "OutOfMemory")
             except Exception as e:  # noqa: BLE001 -- an error in one route is no reason to end
                 sys.print_exception(e)
-                answer = error(500, "The charger could not answer this.")
+                answer = error(500, "InternalError")
         status, kind, body, headers = answer
         counted = isinstance(body, (str, bytes))
         chunked = not counted and not request.old
+        if "Cache-Control" not in headers:
+            headers += "Cache-Control: no-store\r\n"
         if counted:
             body = memoryview(body)  # str too: its UTF-8, without a copy
             headers += "Content-Length: {}\r\n".format(len(body))
         elif chunked:
             headers += "Transfer-Encoding: chunked\r\n"
-        # No reason phrase: nobody reads it. What is for the page alone stands in its meta elements.
-        # Framed by nobody but a page of the same machine, as the bench does on its charger.
-        head = (
-            "HTTP/1.1 {} \r\nContent-Type: {}\r\nConnection: close\r\n"
-            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-            "Content-Security-Policy: frame-ancestors http://127.0.0.1:* http://localhost:*\r\n{}\r\n"
-        )
-        data = head.format(status, kind, headers).encode()
+        data = (_HEAD.format(status, kind) + headers + "\r\n").encode()
         at = 0
-        more = 0 if request.method == "HEAD" else 1
         try:
             # The head goes together with the first piece: alone, it would hold that up until its
             # receipt comes.
             while more or data:
                 if more:
-                    piece = body[at : at + _PIECE] if counted else next(body, b"")
+                    if counted:
+                        piece = body[at : at + _PIECE]
+                    elif at:
+                        piece = await _next(body)
                     at += _PIECE
                     more = len(piece)
                     if chunked:
@@ -227,13 +263,24 @@ class Server:
                 data = b""
                 connection[2] = ticks.add(clock.now_ms(), _STALLED_MS)
                 await stream.drain()
+                connection[1] = connection[2] = ticks.add(clock.now_ms(), _ANSWER_MS)
         finally:
             if not counted:
                 body.close()
         # Closing with bytes unread resets the connection, and the peer may miss the answer.
+        connection[2] = clock.now_ms()  # from here on it may give way to others
         if refused:
             await asyncio.sleep_ms(_LINGER_MS)
         unread = bytearray(_CHUNK)
         for _ in range(_LINGER_CHUNKS):
             if not stream.s.readinto(unread):
                 break
+
+
+async def _next(body):
+    """The next piece of a body, b"" after the last."""
+    while True:
+        piece = next(body, b"")
+        if piece is not None:
+            return piece
+        await asyncio.sleep_ms(0)

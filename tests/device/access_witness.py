@@ -187,8 +187,8 @@ class Witness:
             self.hold_ms = self.set.tap_hold_ms
 
     def _held(self):
-        """Whether what was said still counts; a question to the cloud stops that clock."""
-        frozen_ms = self.ask_timeout_ms if self.asked_ms >= 0 else 0
+        """Whether what was said still counts; a question to the cloud stops a card's clock."""
+        frozen_ms = self.ask_timeout_ms if self.asked_ms >= 0 and self.owner_ms < 0 else 0
         return world.ms - self.held_ms <= self.hold_ms + frozen_ms + _SLACK_MS
 
     def looks(self, controller):
@@ -264,7 +264,6 @@ class Witness:
         how, who, scheduled = why
         count("sessions: " + how)
         is_key = how == "key"
-        # How long a question stopped the clock of the owner's word cannot be seen from here.
         unsure = how == "owner" and world.ms - self.held_ms > self.hold_ms - _SLACK_MS
         self.session = {
             "how": how,

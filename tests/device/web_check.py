@@ -41,7 +41,7 @@ class Rooms:
         self.settings = Settings()
         self.clock = clock.Clock(3, clock.now_ms())
         self.readings = Readings()
-        self.refusal = None
+        self.refusal = self.uplink = None
         self.board = Board()
         self.keys = Keys()
         self.permit = Permit(True, "PermitOpen")
@@ -74,7 +74,7 @@ async def exchange(data, wait_ms=3000):
 
 
 async def get(path, method="GET"):
-    data = "{} {} HTTP/1.1\r\nHost: x\r\n\r\n".format(method, path).encode()
+    data = "{} {} HTTP/1.1\r\nHost: test-1\r\n\r\n".format(method, path).encode()
     return parsed(await exchange(data), method == "HEAD")
 
 
@@ -127,15 +127,16 @@ async def refusals():
     """What is refused arrives, although the peer has more to say."""
     for data, status in (
         (b"hello\r\n\r\n", 400),
-        (b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"GET /nowhere HTTP/1.1\r\nHost: test-1\r\n\r\n", 404),
         (b"POST /api/status HTTP/1.0\r\n\r\n", 405),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n" + b"x" * 4000, 413),
+        (b"POST /api/unlock HTTP/1.0\r\n\r\n", 401),
+        (b"POST / HTTP/1.1\r\nHost: test-1\r\nContent-Length: 4000\r\n\r\n" + b"x" * 4000, 413),
         (b"GET /" + b"x" * 6000, 431),
         (b"GET / HTTP/1.0\r\n\r\n" + b"GET / HTTP/1.0\r\n\r\n" * 50, 200),
     ):
         got, _, body = parsed(await exchange(data))
         assert got == status, (data[:60], got)
-        assert status == 200 or json.loads(body)["error"].endswith("."), body
+        assert status == 200 or json.loads(body)["reason"].endswith("."), body
     # a body in pieces
     reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
     for piece in (b"POST /api/st", b"atus HTTP/1.0\r", b"\nContent-Length: 4\r\n\r\nab", b"cd"):

@@ -6,7 +6,8 @@ import json
 import random
 import sys
 
-from web_wire import SERVED, Wire, ask, parsed
+from web_rooms import odd
+from web_wire import SERVED, Rooms, Wire, ask, parsed
 
 from firmware import clock
 from firmware.web import routes, server
@@ -15,7 +16,6 @@ from firmware.web.server import Server
 SEED = int(sys.argv[1])
 ROUNDS = int(sys.argv[2])
 
-visits = []
 skipped_ms = 0
 now_ms = clock.now_ms
 
@@ -30,46 +30,27 @@ class Hurried:
         pass
 
 
-async def echo(charger, request):
-    told = [request.method, request.path, request.query, request.headers, bytes(request.body)]
-    return 200, "application/json", json.dumps(told), ""
-
-
-async def long(charger, request):
-    return 200, "text/plain", "\u00e6x" * 2000, ""
-
-
-async def fails(charger, request):
-    if request.query == "memory":
-        raise MemoryError
-    return 200, "text/plain", 1 // 0, ""
-
-
-async def breaks(charger, request):
-    return 200, "text/csv", (b"%d," % (12 // n) for n in (3, 2, 0)), ""
-
-
-async def waits(charger, request):
-    while True:
-        await asyncio.sleep_ms(10)
-
-
-routes.ROUTES = {
-    "/": routes.ROUTES["/"],
-    "/echo": ("GET, HEAD, POST, PUT", echo),
-    "/long": ("GET", long),
-    "/fails": ("GET", fails),
-    "/breaks": ("GET", breaks),
-    "/waits": ("GET", waits),
-    "/visit": ("GET, HEAD, POST", "web_rooms.visit"),
-}
-application = routes.application(visits)
+routes.ROOM = "web_rooms."
+routes.ROUTES = """
+/ - GET page
+/echo - GET,POST,PUT odd
+/long - GET odd
+/fails - GET odd
+/starves - GET odd
+/breaks - GET odd
+/waits - GET odd
+/login + GET,POST odd
+/api/echo - POST echo
+/visit - GET,POST visit
+"""
+charger = Rooms()
+application = routes.application(charger)
 
 GOOD = (
-    b"GET / HTTP/1.1\r\nHost: charger\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"HEAD /echo HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /echo?after=7&format=csv HTTP/1.0\r\nUser-Agent: a:b\tc\r\n\r\n",
-    b"GET /echo HTTP/1.1\nHOST:x\ncookie:  session=12; a=\xc3\xa6 \nOrigin:\n\n",
+    b"GET /echo HTTP/1.1\nHOST:x\ncookie:  a=12; holdfast=b\xc3\xa6 \nOrigin:\n\n",
     b"POST /echo? HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b'Content-Length: 13\r\nX: y\r\n\r\n{"pin":"123"}',
     b"POST /visit HTTP/1.1\r\nHost: x\r\ncontent-length:4\r\n\r\nab\r\n",
@@ -81,6 +62,8 @@ GOOD = (
 
 H = b"Host: x\r\n"
 LENGTH = b"Content-Length: "
+JSON = b"Content-Type: application/json\r\n"
+TEXT = b"Content-Type: text/plain\r\n"
 BAD = (
     (b"\r\n\r\n", 400),
     (b"hello\r\n\r\n", 400),
@@ -132,8 +115,41 @@ BAD = (
     (b"OPTIONS /echo HTTP/1.1\r\n" + H + b"\r\n", 405),
     (b"GET, HEAD /visit HTTP/1.1\r\n" + H + b"\r\n", 400),
     (b", /visit HTTP/1.1\r\n" + H + b"\r\n", 405),
-    (b"HEAD /fails HTTP/1.1\r\n" + H + b"\r\n", 405),
+    (b"HEAD /api/echo HTTP/1.1\r\n" + H + b"\r\n", 405),
     (b"GET /fails?memory HTTP/1.1\r\n" + H + b"\r\n", 503),
+    (b"GET /starves HTTP/1.1\r\n" + H + b"\r\n", 503),
+    # names that are not the charger's, as a page elsewhere might have bound to its address
+    (b"GET /echo HTTP/1.1\r\nHost: y\r\n\r\n", 302),
+    (b"GET /echo HTTP/1.1\r\nHost: x.y\r\n\r\n", 302),
+    (b"POST /api/echo HTTP/1.1\r\nHost: y\r\n\r\n", 421),
+    (b"POST /api/echo HTTP/1.1\r\nHost: y:80\r\n\r\n", 421),
+    (b"POST /api/echo HTTP/1.1\r\nHost: 1.2.3.4.y\r\n\r\n", 421),
+    (b"POST /api/echo HTTP/1.1\r\nHost: x.local.y\r\n\r\n", 421),
+    (b"POST /api/echo HTTP/1.1\r\nHost: ..\r\n\r\n", 421),
+    (b"POST /api/echo HTTP/1.1\r\nHost: \xff\r\n\r\n", 421),
+    (b"POST /api/echo HTTP/1.1\r\nHost: 1.2.3.4@y\r\n\r\n", 421),
+    # pages from elsewhere
+    (b"POST /api/echo HTTP/1.1\r\n" + H + b"Origin: http://y\r\n\r\n", 403),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + b"Origin: https://x\r\n\r\n", 403),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + b"Origin: http://x:80\r\n\r\n", 403),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + b"Origin: http://x.y\r\n\r\n", 403),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + b"Origin: null\r\n\r\n", 403),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + b"Origin:\r\n\r\n", 403),
+    (b"PUT /echo HTTP/1.1\r\n" + H + b"Origin: http://y\r\n\r\n", 403),
+    # no login
+    (b"GET /login HTTP/1.1\r\n" + H + b"\r\n", 401),
+    (b"HEAD /login HTTP/1.1\r\n" + H + b"\r\n", 401),
+    (b"POST /login HTTP/1.1\r\n" + H + b"Cookie: holdfast=\r\n\r\n", 401),
+    (b"POST /login HTTP/1.1\r\n" + H + b"Cookie: holdfast=" + b"0" * 32 + b"\r\n\r\n", 401),
+    # no JSON object
+    (b"POST /api/echo HTTP/1.1\r\n" + H + LENGTH + b"2\r\n\r\n{}", 415),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + TEXT + LENGTH + b"2\r\n\r\n{}", 415),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + JSON + LENGTH + b"2\r\n\r\n[]", 400),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + JSON + LENGTH + b'3\r\n\r\n{"a', 400),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + JSON + LENGTH + b"3\r\n\r\n{}x", 400),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + JSON + LENGTH + b"5\r\n\r\n[{}:1", 400),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + JSON + LENGTH + b"8\r\n\r\n{[1]:2 }", 400),
+    (b"POST /api/echo HTTP/1.1\r\n" + H + JSON + LENGTH + b'7\r\n\r\n{"\xff":1}', 400),
 )
 
 
@@ -142,22 +158,22 @@ async def good():
     whole = []
     for data in GOOD:
         whole.append(await ask(application, [data]))
-    page = open(routes._PAGE, "rb").read()
+    page = open("firmware/web/page.html", "rb").read()
     told = []
     for n, status in enumerate((200, 200, 200, 200, 200, 201, 200, 200, 405, 404)):
         got, headers, body = parsed(whole[n], n == 1)
         assert got == status, (GOOD[n], whole[n])
         assert ("transfer-encoding" in headers) == (n in (0, 6)), headers
-        assert (headers.get("allow") == "GET, HEAD, POST, PUT") == (n == 8), headers
+        assert (headers.get("allow") == "GET,HEAD,POST,PUT") == (n == 8), headers
         told.append(body)
     assert told[0] == page and told[6] == b"0,1,2,3,4,5,6,7,8,"
     assert whole[7].endswith(b"\r\n\r\n0,1,2,") and told[5] == b"taken"
     assert json.loads(told[2]) == ["GET", "/echo", "after=7&format=csv", {}, ""]
-    cookie = {"host": "x", "cookie": "session=12; a=\xe6", "origin": ""}
-    assert json.loads(told[3]) == ["GET", "/echo", "", cookie, ""]
+    cookie = {"host": "x", "cookie": "b\xe6", "origin": ""}
+    assert json.loads(told[3]) == ["GET", "/echo", "", cookie, ""], told[3]
     posted = {"host": "x", "content-type": "application/json", "content-length": "13"}
     assert json.loads(told[4]) == ["POST", "/echo", "", posted, '{"pin":"123"}']
-    assert visits == [b"ab\r\n"]
+    assert charger.visits == [b"ab\r\n"]
 
     got, headers, body = parsed(await ask(application, [b"GET /long HTTP/1.0\r\n\r\n"]))
     assert got == 200 and body.decode() == "\u00e6x" * 2000 and len(body) == 6000
@@ -171,7 +187,7 @@ async def good():
         for more in (b"x", b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n" * 9, b"\0" * 5000):
             assert await ask(application, [data + more]) == answer, data
             assert await ask(application, [data, more]) == answer, data
-    visits.clear()
+    charger.visits.clear()
     body = bytes(range(256)) * 8
     data = b"PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2048\r\n\r\n" + body
     kept = []
@@ -180,12 +196,12 @@ async def good():
         kept.append(bytes(request.body))
         return 200, "text/plain", "", ""
 
-    routes.ROUTES["/echo"] = (routes.ROUTES["/echo"][0], keep)
+    odd.put = keep
     for step in (1, 7, 255, 256, 257, 3000):
         pieces = [data[at : at + step] for at in range(0, len(data), step)]
         parsed(await ask(application, pieces))
         assert kept.pop() == body
-    routes.ROUTES["/echo"] = (routes.ROUTES["/echo"][0], echo)
+    odd.put = odd.get
 
 
 async def bad():
@@ -193,12 +209,33 @@ async def bad():
         got, headers, body = parsed(await ask(application, [data]), data.startswith(b"HEAD"))
         assert got == status, (data[:80], got)
         if not data.startswith(b"HEAD"):
-            assert json.loads(body)["error"].endswith("."), body
+            if status == 302:
+                assert headers["location"] == "http://192.168.4.1/", headers
+                continue
+            said = json.loads(body)
+            assert said["error"].isalpha() and said["reason"].endswith("."), body
             assert headers["content-type"] == "application/json"
     # 40 headers of a browser are fine
     some = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 90) for i in range(40))
     got, _, _ = parsed(await ask(application, [b"GET / HTTP/1.1\r\n" + H + some + b"\r\n"]))
     assert got == 200
+    # the names that are, and pages of its own
+    for name in (b"x", b"X", b"x.local", b"X.Local:8080", b"localhost", b"localhost:1", b"1.2.3.4"):
+        for lines in (b"Host: " + name, b"Host: %s\r\nOrigin: http://%s" % (name, name)):
+            data = b"PUT /echo HTTP/1.1\r\n" + lines + b"\r\n\r\n"
+            assert parsed(await ask(application, [data]))[0] == 200, data
+    # an object as JSON, and none
+    for lines, body, content in (
+        (JSON, b'{"pin": "123"}', {"pin": "123"}),
+        (b"Content-Type: application/json; charset=utf-8\r\n", b"{}", {}),
+        (b"", b"", {}),
+    ):
+        length = LENGTH + b"%d\r\n\r\n" % len(body)
+        data = b"POST /api/echo HTTP/1.1\r\n" + H + lines + length + body
+        assert json.loads(parsed(await ask(application, [data]))[2]) == content
+    # of a header no more than 128 bytes are kept
+    data = b"GET /echo HTTP/1.1\r\n" + H + b"Origin: " + b"y" * 400 + b"\r\n\r\n"
+    assert json.loads(parsed(await ask(application, [data]))[2])[3]["origin"] == "y" * 128
     # an error in a route, told on the console
     got, _, body = parsed(await ask(application, [b"GET /fails HTTP/1.1\r\n" + H + b"\r\n"]))
     assert got == 500 and b"could not answer" in body
@@ -262,7 +299,7 @@ async def fuzz(rounds):
         data = made_up()
         cut = random.randrange(len(data) + 1)
         answer = await ask(application, (data[:cut], data[cut:]))
-        visits.clear()
+        charger.visits.clear()
         status = 0
         if answer:
             end = answer.find(b"\r\n\r\n") + 4
@@ -300,7 +337,7 @@ async def deadlines(port):
 
     waiting = b"GET /waits HTTP/1.1\r\n" + H + b"\r\n"
     page = b"GET / HTTP/1.1\r\n" + H + b"\r\n"
-    # 8 s for the request, 16 more for its answer
+    # 8 s for the request, 30 more for its answer
     silent = connect(b"GET / HT", hangs=True)
     working = connect(waiting, hangs=True)
     stalled = connect(page, stalls=True)
@@ -312,7 +349,7 @@ async def deadlines(port):
     skipped_ms += 700
     await until(lambda: silent.closed, 450)
     assert not working.closed and not stalled.closed and not silent.sent
-    skipped_ms += 6500
+    skipped_ms += 20500
     await asyncio.sleep_ms(300)
     assert not working.closed and not stalled.closed
     skipped_ms += 1300
@@ -331,7 +368,7 @@ async def deadlines(port):
         assert not fifth.closed and len(serving._open) == 4
         await asyncio.sleep_ms(30)
     # several that come at once do not all take the same one's place
-    skipped_ms += 16500
+    skipped_ms += 30500
     await until(lambda: not serving._open)
     first, *silent = [connect(b"", hangs=True) for _ in range(4)]
     await asyncio.sleep_ms(30)
@@ -345,7 +382,7 @@ async def deadlines(port):
     fifth = connect(page)
     await until(lambda: fifth.closed)
     assert not fifth.sent and len(serving._open) == 4 and not first.closed
-    skipped_ms += 16500
+    skipped_ms += 30500
     await until(lambda: not serving._open)
     # an answer that nobody takes gives way after a second, one that moves does not
     wires = [connect(page, stalls=True) for _ in range(4)]

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.broker import Broker, BrokerError
+from tools.bench.cloud import Cloud
 from tools.bench.flash import FlashError, prepare_flash
+from tools.bench.link import Link
 from tools.bench.ports import LOOPBACK, PortError, choose_ports
 from tools.bench.server import make_server
 from tools.bench.surroundings import Surroundings
@@ -32,6 +34,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where flash images and logs lie; tests use folders of their own.
 RUN = Path(os.environ.get("RUN_FOLDER") or ROOT / "build" / "run")
 _CHARGER_ANSWERS_WITHIN_S = 30.0
+# The cloud of the bench has a name that exists nowhere else, and no certificate.
+CLOUD_HOST = "cloud.bench"
+AT_THE_BENCH = {"wifi_ssid": "holdfast-test", "cloud_host": CLOUD_HOST, "cloud_tls": False}
+# In the memory of a chip there is no room yet for the reader and the cloud beside the page.
+NO_CLOUD = {"wifi_ssid": "", "cloud_host": ""}
 
 
 class StartError(Exception):
@@ -84,7 +91,7 @@ async def _run() -> int:
             charger_id=os.environ.get("ID", ""),
             fresh=os.environ.get("FRESH", "") not in ("", "0"),
             boards={board_name: source},
-            settings=_settings(),
+            settings={**(AT_THE_BENCH if interpreter == "packaged" else NO_CLOUD), **_settings()},
         )
         if stop.is_set():
             return 0
@@ -97,11 +104,16 @@ async def _run() -> int:
             if headless:
                 print(f"make run: {no_broker}; going on without.", file=sys.stderr)
 
+        link = Link(ports.mqtt)
+        running.callback(link.close)
+        cloud = Cloud(ports.mqtt, RUN)
+        running.callback(cloud.close)
         board = VirtualBoard(
             interpreter,
             flash.image,
             wiring,
             ports={flash.http_port: ports.http},
+            hosts={CLOUD_HOST: (LOOPBACK, link.port)},
             state={"phases": 3},  # a car that fits the three phases of the charger's settings
         )
         running.callback(board.close)
@@ -115,10 +127,11 @@ async def _run() -> int:
             "mqtt": f"{LOOPBACK}:{ports.mqtt}",
             "pin": flash.pin,
             "id": flash.charger_id,
+            "report": cloud.report,
             "board": board_name,
             "interpreter": interpreter,
         }
-        app = make_server(Surroundings(board), board, facts)
+        app = make_server(Surroundings(board, link), board, facts)
         server = asyncio.create_task(app.start_server(LOOPBACK, ports.bench))
 
         answers = await _page_answers(facts["page"], stop)
@@ -146,6 +159,7 @@ def _greet(say: Any, facts: dict[str, Any], answers: bool, no_broker: str) -> No
     say(f"  Charger's page  {facts['page']}   PIN {facts['pin']}")
     say(f"  Serial console  {facts['serial']}   mpremote connect {facts['serial']}")
     say(f"  MQTT broker     {no_broker or facts['mqtt']}")
+    say(f"  Cloud           {facts['report']}")
     say("")
     if not answers:
         say("  The charger's page does not answer; the bench shows its serial console.")

@@ -7,16 +7,13 @@ install Mosquitto: the set-up does.
 import contextlib
 import shutil
 import socket
-import subprocess
 import time
 from pathlib import Path
 
+from tools.bench.companion import Companion
 from tools.bench.ports import LOOPBACK
 
 _ANSWERS_WITHIN_S = 5.0
-# The shell waits for the end of its standard input, which is the bench's end of a pipe. The kernel
-# closes that when the bench dies, SIGKILL included, and the shell then stops the broker.
-_WATCH = '"$@" & broker=$!; read -r _; kill "$broker" 2>/dev/null; wait "$broker"'
 
 
 class Broker:
@@ -30,27 +27,15 @@ class Broker:
             f"listener {port} {LOOPBACK}\nallow_anonymous true\npersistence false\n"
             "log_dest stderr\nconnection_messages true\n"
         )
-        log = folder / "mosquitto.log"
-        with log.open("wb") as sink:
-            self._watcher = subprocess.Popen(
-                ["sh", "-c", _WATCH, "sh", program, "-c", str(config)],
-                stdin=subprocess.PIPE,
-                stdout=sink,
-                stderr=sink,
-                # Ctrl-C goes to the bench alone, which then stops the rest in order.
-                start_new_session=True,
-            )
+        self._program = Companion([program, "-c", str(config)], folder / "mosquitto.log")
         if not _answers(port):
             self.close()
-            tail = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise BrokerError(f"Mosquitto did not start: {' '.join(tail) or 'it says nothing'}")
+            why = self._program.last_words() or "it says nothing"
+            raise BrokerError(f"Mosquitto did not start: {why}")
 
     def close(self) -> None:
         """Stop the broker and wait until it is gone."""
-        assert self._watcher.stdin is not None
-        with contextlib.suppress(OSError):
-            self._watcher.stdin.close()
-        self._watcher.wait()
+        self._program.close()
 
 
 class BrokerError(Exception):

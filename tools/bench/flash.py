@@ -9,7 +9,6 @@ is flashed through its serial port by `make flash`.
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from firmware.settings import Settings, SettingsError
 from tools import firmware_files
+from tools.flash.credentials import new_password, new_pin
 from tools.virtual import image, process
 
 DEFAULT_ID = "holdfast-1"
@@ -30,7 +30,6 @@ _KEY_MAKER = Path(__file__).with_name("make_keys.py")
 _EDITOR = Path(__file__).with_name("edit_flash.py")
 _SETTINGS = ("settings.json", "settings.new", "settings.bak")
 _VERSION = "firmware/version.json"
-_PIN_DIGITS = 6
 
 
 class FlashError(Exception):
@@ -59,11 +58,11 @@ def prepare_flash(
 ) -> Flash:
     """The flash file in `folder`: the one of the last run with this tree's firmware, or a new one.
 
-    A new one (`fresh`, or none there) gets a random PIN and a list of two keys, cards A and B of
-    the bench's page. `charger_id` replaces the name in the settings if it is not empty, `settings`
-    other values; `boards` is {name: source} of board files that differ from this tree's. Raises
-    FlashError for a value that the settings refuse, for a filesystem that cannot be read, for
-    sources that do not compile, and while another bench has it.
+    A new one (`fresh`, or none there) gets a random PIN, a WiFi password of its own and a list of
+    two keys, cards A and B of the bench's page. `charger_id` replaces the name in the settings if
+    it is not empty, `settings` other values; `boards` is {name: source} of board files that differ
+    from this tree's. Raises FlashError for a value that the settings refuse, for a filesystem that
+    cannot be read, for sources that do not compile, and while another bench has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("w")
@@ -109,7 +108,9 @@ def _update(draft: Path, work: Path, interpreter: str, wanted: dict[str, Any], b
     if not settings.charger_id:
         wanted.setdefault("charger_id", DEFAULT_ID)
     if not settings.pin and "pin" not in wanted:
-        wanted["pin"] = f"{secrets.randbelow(10**_PIN_DIGITS):0{_PIN_DIGITS}}"
+        wanted["pin"] = new_pin()
+    if not settings.ap_password and "ap_password" not in wanted:
+        wanted["ap_password"] = new_password()
     if any(settings.get(str(name)) != value for name, value in wanted.items()):
         settings.set_many(wanted)
         settings.save()

@@ -68,11 +68,13 @@ class Surroundings:
     """The car, the cable, the mains and the network around one virtual board.
 
     `board` is a tools.virtual.process.VirtualBoard. Every action takes the fields of a JSON
-    object, raises Refused and then has changed nothing. It may be called from any thread.
+    object, raises Refused and then has changed nothing. It may be called from any thread. `link`
+    is the charger's way to the cloud, a tools.bench.link.Link, or None.
     """
 
-    def __init__(self, board: Any):
+    def __init__(self, board: Any, link: Any = None):
         self._board = board
+        self._link = link
         # Check and change belong together: two requests must not both find the socket empty.
         self._one_at_a_time = threading.Lock()
         self._card_leaves: threading.Timer | None = None
@@ -203,6 +205,9 @@ class Surroundings:
         if not fields:
             raise Refused("Say which network: wifi, cloud or both.")
         self._board.set_world(**{name: _flag(fields, name) for name in fields})
+        if self._link:
+            world = self._board.world
+            self._link.set(world["wifi"], world["cloud"])
 
     def hardware(self) -> dict[str, Any]:
         """The contract's view of the hardware now, and what the page shows besides."""

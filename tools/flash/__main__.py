@@ -22,6 +22,9 @@ def _options(arguments: list[str]) -> Options:
     parser.add_argument("--board", help="its kind of board (BOARD=...)")
     parser.add_argument("--force", action="store_true", help="even while a car charges (FORCE=1)")
     parser.add_argument("--new-pin", action="store_true", help="give it another PIN")
+    parser.add_argument(
+        "--new-password", action="store_true", help="give its own WiFi another password"
+    )
     return Options(**vars(parser.parse_args(arguments)))
 
 

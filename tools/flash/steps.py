@@ -6,7 +6,7 @@ maintenance: boot.py keeps its outputs safe and says what is missing, until it i
 
 import contextlib
 import re
-import secrets
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from firmware import settings
 from firmware.version import VERSION as FIRMWARE_VERSION
 from tools import firmware_files
 from tools.flash import port as serial_port
+from tools.flash import sticker as stickers
+from tools.flash.credentials import new_password, new_pin
 from tools.flash.device import FIRST_ANSWER_S, Copy, Device, Script, not_micropython
 from tools.flash.errors import FlashError, SilentError
 from tools.flash.plan import (
@@ -41,6 +43,8 @@ class Options:
     board: str | None = None
     force: bool = False
     new_pin: bool = False
+    new_password: bool = False
+    stickers: Path = stickers.FOLDER  # where the pictures go
 
 
 def boards() -> list[str]:
@@ -181,17 +185,31 @@ def _configure(
     then: list[Copy],
     say: Callable[[str], None],
 ) -> None:
-    # Each charger has a PIN of its own from its first flash on; none has one that others know.
-    pin = f"{secrets.randbelow(1_000_000):06}"
-    configure = Script("configure", (changes, pin, options.new_pin))
+    # Each charger has secrets of its own from its first flash on; none has one that others know.
+    own = {"pin": new_pin(), "ap_password": new_password()}
+    replace = {"pin": options.new_pin, "ap_password": options.new_password}
+    configure = Script("configure", (changes, own, replace))
     done = _only(device.run(configure, *then))
     if done["notice"]:
         say(f"the charger's settings: {done['notice']}")
     for name in done["changed"]:
         if name == "pin":
-            say(f"PIN of this charger, for its sticker (it is not shown again): {pin}")
-        else:
+            say(f"PIN of this charger, for its sticker (it is not shown again): {own['pin']}")
+        elif name not in own:
             say(f"setting {name}: {changes[name]}")
+    if "ap_password" in done["changed"]:
+        pin = own["pin"] if "pin" in done["changed"] else ""
+        _show_sticker(stickers.Sticker(done["id"], own["ap_password"], pin), options, say)
+
+
+def _show_sticker(sticker: stickers.Sticker, options: Options, say: Callable[[str], None]) -> None:
+    say(f"WiFi of this charger: {sticker.network}, password {sticker.password}")
+    code = stickers.terminal(sticker, colour=sys.stdout.isatty())
+    say(f"scan this with a phone to join it (it is not shown again):\n{code}")
+    try:
+        say(f"its sticker, to print: {stickers.save(sticker, options.stickers)}")
+    except OSError as error:
+        say(f"its sticker could not be written: {error}")
 
 
 def _report(options: Options, say: Callable[[str], None]) -> None:

@@ -79,6 +79,8 @@ WORLD: dict[str, Any] = {
     "energy_mwh": 0,
     "noise_mv": 0,
     "wifi": True,
+    "wifi_password": "",
+    "ap_clients": 0,
     "cloud": True,
     "card": "",
     "reader_fault": "",
@@ -132,6 +134,7 @@ def fakes(interpreter):
 
     version, _ = interpreter_version(interpreter)
     sources = {path.name: path.read_bytes() for path in sorted(FAKES.glob("*.py"))}
+    sources |= firmware_files.built_in()
     return firmware_files.compile_folder(sources, version, BUILD, "rom/", ("-O3",))
 
 

@@ -7,7 +7,7 @@ async def get(charger, request):
 
 
 async def post(charger, request):
-    charger.append(bytes(request.body))
+    charger.visits.append(bytes(request.body))
     return 201, "text/plain", "taken", ""
 
 

@@ -1,24 +1,26 @@
-# Puts changes into the settings, and the PIN if there is none yet or it is to be replaced. Then
-# leaves for boot.py what is safe for the board that the settings name; no pin is moved. Uses the
-# firmware that was just copied.
+# Puts changes into the settings, and the charger's own PIN and WiFi password where it has none yet
+# or another one is asked for. Then leaves for boot.py what is safe for the board that the settings
+# name; no pin is moved. Uses the firmware that was just copied.
 # ruff: noqa: F821
 # mypy: ignore-errors
 from firmware.settings import Settings
 
-changes, pin, replace_pin = ARGUMENTS
+changes, own, replace = ARGUMENTS
 settings = Settings()
 settings.load()
 new = {name: value for name, value in changes.items() if settings.get(name) != value}
-if replace_pin or not settings.pin:
-    new["pin"] = pin
+for name in own:
+    if replace[name] or not settings.get(name):
+        new[name] = own[name]
 if new:
     settings.set_many(new)
     settings.save()
 
-from firmware.board import board, nvs  # noqa: E402
+from firmware.board import board, chip, nvs  # noqa: E402
 
 try:  # noqa: SIM105
     nvs.set_safe_pins(board.safe_pins(settings.board))
 except board.BoardError:
     pass  # the charger says it itself when it starts
-tell({"changed": sorted(new), "notice": settings.notice})
+its_id = settings.charger_id or "holdfast-" + chip.identity()[-6:]
+tell({"changed": sorted(new), "notice": settings.notice, "id": its_id})

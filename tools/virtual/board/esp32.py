@@ -110,7 +110,7 @@ class Partition:
 _nvs_fs = None
 
 
-def _store():
+def open_nvs():
     """The file system in the NVS partition, made when it is first needed."""
     global _nvs_fs
     if _nvs_fs is None:
@@ -133,7 +133,7 @@ class NVS:
 
     def _read(self, kind, key):
         try:
-            with _store().open(self._prefix + key + kind, "rb") as file:
+            with open_nvs().open(self._prefix + key + kind, "rb") as file:
                 return file.read()
         except OSError:
             raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND") from None
@@ -141,7 +141,7 @@ class NVS:
     def _write(self, kind, key, data):
         if len(key) > 15:
             raise OSError(-4361, "ESP_ERR_NVS_KEY_TOO_LONG")
-        fs = _store()
+        fs = open_nvs()
         try:
             if self._read(kind, key) == data:
                 return  # as Espressif's: an equal value costs no flash
@@ -172,7 +172,7 @@ class NVS:
         found = False
         for kind in (".i", ".b"):
             try:
-                _store().remove(self._prefix + key + kind)
+                open_nvs().remove(self._prefix + key + kind)
                 found = True
             except OSError:
                 pass

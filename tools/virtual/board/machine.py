@@ -23,6 +23,7 @@ SOFT_RESET = 5
 
 _OUT = const(3)
 _INPUT_ONLY = const(34)
+_PINS = const(40)
 
 # Set by the boot ROM.
 cause = PWRON_RESET
@@ -66,6 +67,18 @@ def _number(pin):
     return pin._n if isinstance(pin, Pin) else _check_pin(pin)
 
 
+_pins = [None] * _PINS
+
+
+def make_pins():
+    """Make the objects of all pins, so that they are not charged to who uses them."""
+    for n in range(_PINS):
+        try:
+            Pin(n)
+        except ValueError:
+            pass  # no such pin
+
+
 class Pin:
     """GPIO 0 to 39; 34 and up are inputs without pulls."""
 
@@ -83,11 +96,17 @@ class Pin:
     DRIVE_2 = 2
     DRIVE_3 = 3
 
+    def __new__(cls, pin, *rest, **named):
+        # As on the device there is one object for each pin, which was there from the start.
+        n = _number(pin)
+        if _pins[n] is None:
+            _pins[n] = its = object.__new__(cls)
+            its._n = n
+            its._handler = None
+            its._trigger = its._seen = 0
+        return _pins[n]
+
     def __init__(self, pin, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
-        self._n = _number(pin)
-        self._handler = None
-        self._trigger = 0
-        self._seen = 0
         if mode != -1 or pull != -1 or value is not None:
             self.init(mode, pull, value=value)
 

@@ -7,6 +7,8 @@ busy. On the manual clock all of them show the world's time, and sleeping makes 
 The wall clock starts at 2000-01-01 at power-on, as on a board without a battery.
 """
 
+import _thread
+
 import utime
 import world
 from utime import sleep_us as _sleep_us_real
@@ -17,11 +19,12 @@ _UNIX_TO_2000 = 946684800
 zero_s = None  # interpreter's clock at this board's 2000-01-01; the boot ROM sets it
 _manual_offset_s = 0
 interrupt = None  # called often; may raise KeyboardInterrupt. The boot ROM sets it.
+_main = _thread.get_ident()  # the world moves, and Ctrl-C comes, in this thread only
 
 
 def ticks_ms():
     if world.live:
-        if interrupt is not None:
+        if interrupt is not None and _thread.get_ident() == _main:
             interrupt()
         return utime.ticks_ms()
     return world.ms
@@ -35,6 +38,9 @@ def ticks_us():
 def sleep_ms(duration_ms):
     if not world.live:
         world.advance_by(duration_ms)
+        return
+    if _thread.get_ident() != _main:
+        utime.sleep_ms(max(0, duration_ms))
         return
     end = utime.ticks_add(utime.ticks_ms(), max(0, duration_ms))
     while True:

@@ -91,6 +91,8 @@ FIELDS = (
     "energy_rest_mwh",
     "noise_mv",
     "wifi",
+    "wifi_password",
+    "ap_clients",
     "cloud",
     "card",
     "reader_fault",
@@ -128,6 +130,8 @@ energy_wh = 0
 energy_rest_mwh = 0
 noise_mv = 0
 wifi = True
+wifi_password = ""  # of the house's network; empty: it takes any
+ap_clients = 0  # phones in the charger's own network
 cloud = True
 card = ""  # number of the card that lies on the reader, in hexadecimal
 reader_fault = ""  # one of READER_FAULTS

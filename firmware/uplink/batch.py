@@ -1,0 +1,61 @@
+"""A batch of records as messages: read from the journal, written as JSON. See docs/mqtt.md."""
+
+import binascii
+import json
+
+from micropython import const
+
+from firmware.briefly import briefly
+from firmware.clock import text
+
+_MOST_RECORDS = const(25)
+_MOST_BYTES = const(1200)  # of the records of one batch, the last of them left out
+_MOST_STEPS = const(200)  # of the cursor: what is not found by then is looked for the next time
+_SESSION = ("session_start", "checkpoint", "session_end", "session_closed")
+
+
+def send(journal, first, last, mailbox):
+    """Put the records from `first` on, up to `last`, into `mailbox`; the last that is in it.
+
+    At most two messages: <id>/sessions and <id>/events. first - 1 if there is nothing yet.
+    """
+    reading = briefly("firmware.journal.cursor")
+    fields = briefly("firmware.journal.fields")
+    cursor = reading.Cursor(journal, first)
+    bodies = {}
+    count = size = 0
+    sent = first - 1
+    for _ in range(_MOST_STEPS):
+        if count == _MOST_RECORDS or size > _MOST_BYTES or cursor.seq > last:
+            break
+        found = cursor.step()
+        if found == reading.AT_END:
+            break
+        if found == reading.LOST:
+            end = min(cursor.lost_to, last)  # what comes behind is said in a batch of its own
+            record = {"seq": cursor.lost_from, "lost": (cursor.lost_from, end), "why": cursor.why}
+            topic = "events"
+            sent = end
+        elif found == reading.RECORD:
+            record = fields.unpack(cursor)
+            topic = "sessions" if record["kind"] in _SESSION else "events"
+            utc_s = record.pop("utc_s")
+            record["utc"] = None if utc_s is None else text(utc_s)
+            for name in ("key", "raw"):
+                if record.get(name):
+                    record[name] = binascii.hexlify(record[name]).decode().upper()
+            sent = cursor.record_seq
+        else:
+            continue
+        line = json.dumps(record)
+        size += len(line)
+        count += 1
+        if topic in bodies:
+            bodies[topic].extend(b",")
+        else:
+            bodies[topic] = bytearray(f'{{"epoch":{journal.epoch},"records":['.encode())
+        bodies[topic].extend(line.encode())
+    for topic, body in bodies.items():
+        body.extend(b"]}")
+        mailbox.put((topic, body, 1, False))
+    return sent

@@ -1,0 +1,3 @@
+"""The charger's own page, among the routes of a test."""
+
+from firmware.web.page import get  # noqa: F401

@@ -1,0 +1,19 @@
+"""`python -m tools.shrink [FILE]`: which private name became which, or what became of a file."""
+
+import sys
+
+from tools import firmware_files, shrink
+
+
+def main() -> None:
+    sources, speakers = firmware_files.sources(), firmware_files.speakers()
+    if len(sys.argv) > 1:
+        print(shrink.shrink(sources, speakers)[sys.argv[1]], end="")
+        return
+    for path, names in shrink.short_names(sources, speakers).items():
+        for short in sorted(names):
+            print(f"{path:32}{short:5}{names[short]}")
+
+
+if __name__ == "__main__":
+    main()
