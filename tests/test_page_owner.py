@@ -16,7 +16,8 @@ from tests.bench_process import RunningBench
 from tests.phone import AXE, DESKTOP, SCREENSHOTS, Phone, chromium, expect, plug_in
 from tools import page as source
 
-pytestmark = pytest.mark.browser
+# In `make soak` until the set-up fetches axe-core; AXE=... names its file.
+pytestmark = [pytest.mark.browser, pytest.mark.soak]
 LANGUAGES = source.LANGUAGES
 CARD = "0499AABBCC1122"  # on no list
 # Where the clock is changed at odd times, or never, or in the southern summer
