@@ -38,7 +38,7 @@ _AXE_COLOURS = {
 }
 # The page's two seconds between two looks at the status, shortened: tests wait for what it shows.
 _QUICK = """const later = window.setTimeout
-window.setTimeout = (what, ms, ...more) => later(what, ms === 2000 ? 300 : ms, ...more)"""
+window.setTimeout = (what, ms, ...more) => later(what, ms === 2000 ? 400 : ms, ...more)"""
 # Texts that are seen though they are keys: what is left when a language lacks one
 _LEAKS = """keys => {
   const seen = [...document.body.querySelectorAll("*")].filter(one => !one.children.length)
