@@ -1,6 +1,7 @@
 """The composition root: the tick in virtual time, the whole charger on the virtual board."""
 
 import contextlib
+import gzip
 import json
 import time
 import urllib.error
@@ -32,6 +33,8 @@ class Charger(VirtualBoard):
         url = f"http://127.0.0.1:{self.ports[80]}{path}"
         with urllib.request.urlopen(url, timeout=5) as answer:
             data = answer.read()
+            if answer.headers["content-encoding"] == "gzip":
+                data = gzip.decompress(data)
             return json.loads(data) if path.startswith("/api") else data.decode()
 
     def wait_status(self, condition, timeout_s=15):
