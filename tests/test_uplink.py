@@ -154,8 +154,8 @@ def online(cloud):
     return cloud.wait("status", lambda s: s["online"])
 
 
-def test_what_goes_up(interpreter, tmp_path):
-    with surroundings(interpreter, tmp_path) as (charger, cloud):
+def test_what_goes_up(tmp_path):
+    with surroundings(Interpreter("packaged"), tmp_path) as (charger, cloud):
         status = online(cloud)
         shown = charger.wait_status(lambda s: s["online"])
         assert set(shown) - {"login", "setup"} == set(status)  # those are of the visitor
