@@ -180,7 +180,8 @@ class Charger:
 
     def unlock(self, by):
         """End the session if there is one and release the cable; `by` is for the journal."""
-        self.unlock_by = by
+        if not self.controller.unlocked():  # no release to record, and the next one is another's
+            self.unlock_by = by
         self.controller.request_unlock()
 
     def reboot(self):

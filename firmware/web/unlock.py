@@ -10,7 +10,6 @@ from firmware.web.server import error
 
 _ROUND_MS = const(50)
 _SEEN_MS = const(200)  # some ticks: the request has reached the controller
-_RECORDED_MS = const(150)  # some rounds of the recorder
 # The car gets 6 s to stop, a jammed lock is tried again every 20 s.
 _PATIENCE_MS = const(21500)
 
@@ -47,8 +46,6 @@ async def release(charger):
             and not controller.session.active
             and not charger.contactor_closed()
         ):
-            await asyncio.sleep_ms(_RECORDED_MS)
-            charger.unlock_by = ""  # where it was open before, the next release is another's
             return ""
     for fault in (WELDED, UNLOCK_FAILED):
         if faults.is_active(fault):

@@ -427,11 +427,15 @@ class VirtualBoard:
 
     def _read_link(self, link, number):
         """A thread: what the board says until its process ends."""
-        file = link.makefile("rb")
+        with contextlib.suppress(ConnectionResetError):  # it was killed with something unread
+            self._take_all(link.makefile("rb"), number)
+        self._jobs.put(("crash", number, False))
+
+    def _take_all(self, file, number):
         while True:
             head = file.read(4)
             if len(head) < 4:
-                break
+                return
             (word,) = struct.unpack("=i", head)
             kind = word & 255
             if kind == ord("W"):
@@ -446,7 +450,6 @@ class VirtualBoard:
                 data = file.read(word >> 8)
                 if len(data) == word >> 8:
                     self._take_message(json.loads(data), number)
-        self._jobs.put(("crash", number, False))
 
     def _take_world(self, ints):
         flags = ints[0]
