@@ -60,3 +60,5 @@ _line = _why_not()
 if _line:
     print("holdfast: " + _line + "; outputs safe")
 START = _line is None
+# main.py and all that it starts share this namespace: nothing of this is needed again.
+del _line, _missing, _why_not, _bytes_of

@@ -1,6 +1,6 @@
 """Starts the charger, unless boot.py found a reason not to."""
 
-if START:  # noqa: F821  set by boot.py, which shares this namespace
+if START:  # set by boot.py, which shares this namespace
     import gc
 
     # Collect often while the rooms are loaded: what stays then lies close together, and what is

@@ -22,12 +22,12 @@ def build(settings):
     from firmware import clock
 
     charger = rooms(settings, clock.Clock(chip.count_boot(), clock.now_ms()))
-    from firmware.board import board
+    from firmware.board.board import BoardError
 
     watchdog = None
     try:
-        fit(charger, board.load_board(settings.board, settings))
-    except board.BoardError as e:
+        fit(charger, briefly("firmware.board.load").load_board(settings.board, settings))
+    except BoardError as e:
         # No task drives a pin, so there is nothing to watch over; page and console say why.
         charger.refusal = str(e)
     else:
@@ -120,7 +120,8 @@ def resume(charger):
     if last["how"] == "Owner":
         charger.access.resume(b"", "")
     elif last["key"]:
-        keys = briefly("firmware.access.keys")
+        from firmware.access import keys
+
         file = charger.keys
         known = file.find(last["key"]) >= 0
         charger.access.resume(last["key"], keys.parent(file.row) if known else "")
@@ -193,8 +194,6 @@ def let_go(charger):
 
     Their classes keep an empty name, so that a second use fails where it can be seen.
     """
-    from firmware.board import board
-
     for room in (charger, charger.controller, charger.board, charger.supervisor):
         if room is None:
             continue
@@ -207,6 +206,5 @@ def let_go(charger):
             except (AttributeError, TypeError, IndexError):
                 pass  # one of the interpreter's own
     type(charger.access).resume = None
-    setattr(board.Board, "_capabilities", None)  # noqa: B010 -- a method, to the type checker
-    for name in ("load_board", "safe_pins", "_read_description", "_check", "_build_meter"):
-        setattr(board, name, None)
+    if charger.board:
+        setattr(type(charger.board), "_capabilities", None)  # noqa: B010 -- a method, to mypy

@@ -30,9 +30,11 @@ def _crc(text):
 
 def reset(settings):
     rows = briefly(_TABLE).TABLE
-    settings.names = tuple([row[0] for row in rows])
     for row in rows:
         setattr(settings, row[0], row[1])
+    # As the attributes' own names: those of the table would be in memory a second time.
+    names = [row[0] for row in rows]
+    settings.names = tuple([name for name in settings.__dict__ if name in names])
 
 
 def save(settings):

@@ -15,11 +15,6 @@ _PATIENCE = ("RandomDelay", "PlugIn")
 _QUIET = ("PermitOpen", "WaitsForKey", "NoClock")  # not worth showing while there is no car
 
 
-def status_json(charger):
-    """The status as JSON text, without spaces: it goes over the air every two seconds."""
-    return json.dumps(status(charger), separators=(",", ":"))
-
-
 def status(charger):
     """The contract's status of `charger`, plus what helps at the serial console.
 
@@ -31,34 +26,61 @@ def status(charger):
     session.estimated, uptime_s, boot, notice, tasks, heap_free and tick.longest_gap_ms since the
     last reader.
     """
+    shown = {}
+    for part in _parts(charger):
+        shown.update(part)
+    return shown
+
+
+def pieces(charger, more=None):
+    """The status and the members of the dict `more` as JSON: a list of bytes, to be sent in turn.
+
+    Without spaces, as it goes over the air every two seconds. In pieces: the whole as one dict and
+    one text would need three times the memory, and that in one place.
+    """
+    made = []
+    before = "{"
+    for part in _parts(charger):
+        made.append((before + json.dumps(part, separators=(",", ":"))[1:-1]).encode())
+        before = ","
+    if more:
+        made.append((before + json.dumps(more, separators=(",", ":"))[1:-1]).encode())
+    made.append(b"}")
+    return made
+
+
+def _parts(charger):
+    """The status as several dicts, one after the other."""
     settings, clock, access = charger.settings, charger.clock, charger.access
+    doomed = charger.supervisor.doomed
+    if not charger.controller:
+        yield _faulted("BoardRefused", charger.refusal)
+    elif doomed:
+        # What the controller last said is no longer true.
+        yield _faulted("TaskEnded", "Charging has failed; the charger is about to restart.")
+    else:
+        yield _charging(charger)
     online = access.mode == ONLINE
-    shown = {
+    yield {
         "id": charger.id,
+        "contactor": charger.controller is not None and charger.contactor_closed(),
         "online": access.online,
         "offline_since_s": None if access.online else _offline_s(charger),
         "policy": settings.online_policy if online else settings.offline_policy,
-        "permit": _permit(charger),
         "tap": _reason(access.notice) if access.notice else None,
         "keys": charger.keys.count,
         "clock": {"utc": clock.utc(), "quality": clock.quality},
-        "journal": _journal(charger.recorder),
-        "cloud": _cloud(charger.uplink),
         "firmware": VERSION,
         "uptime_s": clock.uptime_s,
         "boot": clock.boot,
+    }
+    yield {"permit": _permit(charger), "cloud": _cloud(charger.uplink)}
+    yield {
+        "journal": _journal(charger.recorder),
         "notice": settings.notice or charger.keys.notice,
         "tasks": charger.supervisor.report(),
         "heap_free": gc.mem_free(),
     }
-    shown.update(
-        _charging(charger) if charger.controller else _faulted("BoardRefused", charger.refusal)
-    )
-    if charger.supervisor.doomed:
-        # What the controller last said is no longer true.
-        shown.update(_faulted("TaskEnded", "Charging has failed; the charger is about to restart."))
-        shown["contactor"] = charger.contactor_closed()
-    return shown
 
 
 def _journal(recorder):
@@ -143,7 +165,6 @@ def _charging(charger):
         "limit_code": limits.limiting() if limits.cable_ma else "",
         "faults": _faults(charger),
         "reader": _reader(charger.board.reader),
-        "contactor": charger.contactor_closed(),
         "power_w": readings.power_w,
         "tick": {
             "longest_gap_ms": charger.take_longest_gap_ms(),
@@ -199,7 +220,6 @@ def _faulted(code, text):
         "limit_code": code,
         "faults": [code],
         "reader": None,
-        "contactor": False,
         "power_w": 0,
         "tick": {"longest_gap_ms": 0, "dead_man": 0},
     }

@@ -26,8 +26,57 @@ FAKES = ROOT / "tools" / "virtual" / "board"
 PROGRAMS = 100  # random ones
 
 # Each starts a file with "# path"; main.py runs. The names behind "# gone:" are in no file any more
-# afterwards, those behind "# kept:" still are.
+# afterwards, those behind "# kept:" still are. The modules behind "# joined:" become one, which is
+# the first of them.
 HOSTILE = {
+    "modules become one, whatever has the same name in them": """
+        # firmware/ticks.py
+        import time
+        STEPS = [1]
+        _kept = "ticks"
+        def diff(a, b):
+            return a - b
+        def text(n):
+            return _kept + str(n)
+        # firmware/lock.py
+        import sys as time
+        from firmware import ticks
+        from firmware.ticks import STEPS as ALL
+        STEPS = [2]
+        _kept = "lock"
+        def text():
+            text = ticks.text(7)
+            return text, _kept, ALL, STEPS
+        def change():
+            global _kept
+            _kept = "changed"
+            return time.__name__
+        class Bolt:
+            text = "bolt"
+            def step(self, diff=3):
+                return ticks.diff(diff, 1), self.text, text()
+        # firmware/charge.py
+        from firmware import lock as cable_lock, ticks
+        from firmware.lock import Bolt, text as told
+        def _kept():
+            from firmware.ticks import diff as apart
+            return apart(9, 4)
+        def open(text):
+            return [text for text in (text, told(), _kept())], len(sum)
+        sum = "not the built-in"
+        # firmware/other.py
+        from firmware.ticks import diff, text
+        from firmware import ticks as t, lock
+        # main.py
+        from firmware import charge, other
+        from firmware.lock import Bolt, change
+        from firmware.ticks import text
+        print(charge.open(1), Bolt().step(), change(), charge.Bolt.text, text(3))
+        print(other.diff(3, 1), other.t.diff(5, 1), other.text(0), other.lock.text(), change())
+        print(sum([1, 2]), other.t.STEPS, other.lock.STEPS, charge.sum)
+        # joined: firmware.charge firmware.ticks firmware.lock
+        # gone: cable_lock told apart
+        """,
     "numbers come from other modules, in every way": """
         # firmware/a.py
         from micropython import const
@@ -538,12 +587,14 @@ HOSTILE = {
 
 
 def parts(example):
-    """(sources, what must be gone, what must be kept) of an example."""
+    """(sources, joined modules, what must be gone, what must be kept) of an example."""
     text = textwrap.dedent(example)
-    told = dict(re.findall(r"^# (gone|kept): (.*)$", text, re.M))
-    files = re.split(r"(?m)^# (\S+\.py)\n", re.sub(r"(?m)^# (gone|kept): .*\n", "", text))
+    told = dict(re.findall(r"^# (gone|kept|joined): (.*)$", text, re.M))
+    files = re.split(r"(?m)^# (\S+\.py)\n", re.sub(r"(?m)^# (gone|kept|joined): .*\n", "", text))
     sources = dict(zip(files[1::2], files[2::2], strict=True))
-    return sources, told.get("gone", "").split(), told.get("kept", "").split()
+    stays, *others = told.get("joined", "").split() or [""]
+    joined = {stays: others} if stays else {}
+    return sources, joined, told.get("gone", "").split(), told.get("kept", "").split()
 
 
 def write(folder, sources):
@@ -554,9 +605,9 @@ def write(folder, sources):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_program_says_the_same(interpreter, tmp_path, name):
-    sources, gone, kept = parts(HOSTILE[name])
-    made = shrink.shrink(sources)
-    assert made == shrink.shrink(dict(reversed(sources.items())))
+    sources, joined, gone, kept = parts(HOSTILE[name])
+    made = shrink.shrink(sources, (), joined)
+    assert made == shrink.shrink(dict(reversed(sources.items())), (), joined)
     said = []
     for folder, texts in (("before", sources), ("after", made)):
         write(tmp_path / folder, texts)
@@ -697,7 +748,7 @@ def run_here(sources):
         if isinstance(what, list):
             said.append([type(one).__name__ for one in what])
         elif isinstance(what, str):
-            said.append(re.sub("0x[0-9a-f]+", "at", what))
+            said.append(re.sub(r"(<(?:function|class) ).*?( at 0x[0-9a-f]+)?>", r"\1>", what))
         else:
             said.append(what if isinstance(what, int) else type(what).__name__)
 
@@ -732,7 +783,7 @@ def test_two_values_at_once_need_no_tuple():
 def test_random_programs_say_the_same():
     seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
     author = Author(seed)
-    programs = numbers = names = 0
+    programs = numbers = names = joined = 0
     while programs < PROGRAMS:
         sources = author.program()
         said = run_here(sources)
@@ -742,10 +793,26 @@ def test_random_programs_say_the_same():
         made = shrink.shrink(sources)
         told = "".join(f"# {path}\n{sources[path]}\n# becomes\n{made[path]}" for path in made)
         assert run_here(made) == said, f"{told}\nSEED={seed}, program {programs}"
+        try:
+            one = shrink.shrink(sources, (), {"firmware.b": ("firmware.a",)})
+        except shrink.RefusedError:
+            pass
+        else:
+            if "ImportError" in str(said):
+                continue  # of what is there once the two are one
+            joined += 1
+            told = "".join(f"# {path}\n{sources[path]}" for path in sources)
+            told += "".join(f"# becomes {path}\n{one[path]}" for path in one)
+            told += f"SEED={seed}, program {programs}, joined"
+            # What is not there yet is another error where it was another module's.
+            same = {"AttributeError": "NameError"}
+            both = [[same.get(str(w), w) for w in what] for what in (run_here(one), said)]
+            assert both[0] == both[1], told
         numbers += len(re.findall(r"(?m)^\w+ = \d+$", "".join(sources.values())))
         numbers -= len(re.findall(r"(?m)^\w+ = \d+$", "".join(made.values())))
         names += sum(len(short) for short in shrink.short_names(sources).values())
-    print("seed", seed, "numbers", numbers, "private names", names)
+    print("seed", seed, "numbers", numbers, "private names", names, "joined", joined)
+    assert joined > PROGRAMS // 8, "the programs cannot be joined"
     assert numbers > PROGRAMS // 2 and names > PROGRAMS // 4, "the programs have become too hard"
 
 
@@ -755,7 +822,7 @@ def test_random_programs_say_the_same():
 def test_it_is_the_same_wherever_it_is_made():
     """Nothing depends on the order of files, nor on that of sets."""
     path = "firmware/charging/controller.py"
-    made = shrink.shrink(firmware_files.sources(), firmware_files.speakers())
+    made = shrink.shrink(firmware_files.sources(), firmware_files.speakers(), firmware_files.ROOMS)
     done = subprocess.run(
         [sys.executable, "-m", "tools.shrink", path],
         env={**os.environ, "PYTHONHASHSEED": "4711"},
@@ -770,9 +837,12 @@ def test_it_is_the_same_wherever_it_is_made():
 def test_every_file_is_flashed(interpreter):
     files = firmware_files.firmware_files(interpreter_version(interpreter.name)[0])
     there = {path for path in (ROOT / "firmware").rglob("*") if path.is_file()}
+    joined = {name for others in firmware_files.ROOMS.values() for name in others}
     for path in there:
         name = path.relative_to(ROOT).as_posix()
-        if path.suffix == ".py" and path.name != "__init__.py":
+        if name[:-3].replace("/", ".") in joined:
+            assert name[:-3] + ".mpy" not in files, "it is a part of another file"
+        elif path.suffix == ".py" and path.name != "__init__.py":
             assert files.pop(name[:-3] + ".mpy")[:2] == b"M\x06", name
         elif path.suffix not in (".py", ".pyc"):
             assert files.pop(name) == path.read_bytes()
@@ -793,6 +863,14 @@ def flashed(tmp_path_factory):
             if name.startswith("firmware/"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(data)
+        # The scripts import what has become a part of another file.
+        moved = shrink.moved_names(
+            firmware_files.sources(), firmware_files.speakers(), firmware_files.ROOMS
+        )
+    for name, (stays, names) in moved.items():
+        taken = ", ".join(f"{new} as {old}" for old, new in sorted(names.items()))
+        path = folder / (name.replace(".", "/") + ".py")
+        path.write_text(f"from {stays} import {taken}\n")
     return folder
 
 
@@ -839,8 +917,27 @@ def test_an_error_says_where_it_stands(tmp_path, monkeypatch, third_line, compla
     wrong = f"# first\nA = 1\n{third_line}\nC = A\n"
     write(tmp_path, {"firmware/right.py": "A = 1\n", "firmware/wrong.py": wrong})
     monkeypatch.setattr(firmware_files, "ROOT", tmp_path)
+    monkeypatch.setattr(firmware_files, "ROOMS", {})
     with pytest.raises(firmware_files.CompileError, match="(?s)^" + complaint):
         firmware_files.firmware_files()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("import firmware.a", "firmware/c.py, line 1: import firmware.a cannot be followed"),
+        ("x = __import__('firmware.a')", "firmware/c.py, line 1: a string speaks of firmware.a"),
+        ("from firmware import b\nb.a.YES", "firmware/c.py, line 2: it asks firmware.b for"),
+        ("from firmware import a\nprint(a)", "firmware/c.py, line 2: firmware.a is handed on"),
+        ("from firmware import a\nprint(a.NO)", "firmware/c.py, line 2: firmware.a binds no NO"),
+        ("from firmware.a import NO", "firmware/c.py, line 1: firmware.a binds no NO"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(text, complaint):
+    sources = {"firmware/a.py": "YES = []\n", "firmware/c.py": text}
+    sources["firmware/b.py"] = "from firmware import a\n"
+    with pytest.raises(shrink.RefusedError, match="^" + complaint):
+        shrink.shrink(sources, (), {"firmware.b": ("firmware.a",)})
 
 
 def test_no_test_speaks_of_a_private_name_on_a_board():

@@ -32,7 +32,7 @@ MAIN = """
 import binascii
 import time
 
-from firmware.board.board import load_board
+from firmware.board.load import load_board
 
 
 class Settings:

@@ -12,7 +12,6 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
-from conftest import Interpreter
 from test_app import SETTINGS, Charger
 from test_web import free_port
 
@@ -154,8 +153,8 @@ def online(cloud):
     return cloud.wait("status", lambda s: s["online"])
 
 
-def test_what_goes_up(tmp_path):
-    with surroundings(Interpreter("packaged"), tmp_path) as (charger, cloud):
+def test_what_goes_up(interpreter, tmp_path):
+    with surroundings(interpreter, tmp_path) as (charger, cloud):
         status = online(cloud)
         shown = charger.wait_status(lambda s: s["online"])
         assert set(shown) - {"login", "setup"} == set(status)  # those are of the visitor
@@ -193,9 +192,9 @@ def test_what_goes_up(tmp_path):
         assert charger.get()["journal"]["acked"] == through
 
 
-def test_commands(tmp_path):
+def test_commands(interpreter, tmp_path):
     """On the packaged interpreter: a chip's memory does not hold all of them yet."""
-    with surroundings(Interpreter("packaged"), tmp_path) as (charger, cloud):
+    with surroundings(interpreter, tmp_path) as (charger, cloud):
         online(cloud)
         charger.charge()
         cloud.wait("status", lambda s: s["state"] == "Charging")

@@ -29,6 +29,44 @@ LIBRARY = ("umqtt/simple.py", "aiorepl.py")
 # Stock firmware has these of its own and never looks at the copy in /lib.
 BUILT_IN = ("umqtt/simple.py",)
 SOURCES = ("boot.py", "main.py")
+# Modules that are loaded together anyway: on the device each row is one file, the first one's.
+ROOMS = {
+    "firmware.charging.controller": (
+        "firmware.charging.events",
+        "firmware.charging.signals",
+        "firmware.charging.duty",
+        "firmware.charging.pilot",
+        "firmware.charging.faults",
+        "firmware.charging.lock",
+        "firmware.charging.rcd_test",
+        "firmware.charging.session",
+        "firmware.charging.limits",
+    ),
+    "firmware.board.board": (
+        "firmware.board.voltage",
+        "firmware.board.contactor",
+        "firmware.board.led",
+        "firmware.board.lock_motor",
+        "firmware.board.pilot",
+        "firmware.board.proximity",
+        "firmware.board.rcd",
+        "firmware.board.temperature",
+        "firmware.board.estimate",
+    ),
+    "firmware.access.authorization": ("firmware.access.decision", "firmware.permission"),
+    "firmware.access.schedule": ("firmware.access.timezone",),
+    "firmware.clock": ("firmware.ticks",),
+    "firmware.app": ("firmware.ntp", "firmware.recorder", "firmware.supervisor"),
+    "firmware.key_file": ("firmware.access.keys",),
+    "firmware.web.server": ("firmware.web.routes",),
+    "firmware.uplink.uplink": (
+        "firmware.uplink.backoff",
+        "firmware.uplink.mailbox",
+        "firmware.uplink.outbox",
+        "firmware.uplink.transport",
+        "firmware.uplink.worker",
+    ),
+}
 # Programs beside the firmware itself that run on the device and speak of its modules.
 _SPEAKERS = ("boot.py", "main.py", "tools/flash/on_device/*.py")
 # Without line numbers a traceback names file and function only, and 3 KB of memory stay free.
@@ -109,13 +147,13 @@ def speakers():
 
 def _shrunk(written):
     """{path: text} of the firmware as it is compiled; kept in build/mpy by content."""
-    about = [sys.version_info[:2], written, speakers()]
+    about = [sys.version_info[:2], written, speakers(), ROOMS]
     about += [path.read_text() for path in sorted((ROOT / "tools" / "shrink").glob("*.py"))]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
     kept = CACHE / f"{key}.json"
     if not kept.exists():
         try:
-            made = shrink.shrink(written, speakers())
+            made = shrink.shrink(written, speakers(), ROOMS)
         except shrink.RefusedError as error:
             raise CompileError(str(error)) from None
         CACHE.mkdir(parents=True, exist_ok=True)

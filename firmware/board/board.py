@@ -20,6 +20,7 @@ from firmware.board.pilot import Pilot
 from firmware.board.proximity import Proximity
 from firmware.board.rcd import Rcd
 from firmware.board.temperature import Temperature
+from firmware.briefly import briefly
 from firmware.charging.duty import offered_ma
 from firmware.charging.signals import (
     LOCK_UNLOCKED,
@@ -41,62 +42,6 @@ class BoardError(Exception):
     """A board that cannot be used; its text is a sentence for the person who wired it."""
 
 
-def load_board(name, settings):
-    """Build the board described by firmware/board/<name>.py.
-
-    BoardError with a sentence when there is none or its description cannot be used; no pin was
-    touched then. `settings` has mains_v, phases and meter_pulses_per_kwh.
-    """
-    return Board(_read_description(name), settings)
-
-
-def safe_pins(name):
-    """The (pin, level) byte pairs that make the board `name` safe, contactor first.
-
-    Touches no pin. BoardError as in `load_board`.
-    """
-    board = _read_description(name)
-    _check(board)
-    return _safe_pins(board)
-
-
-def _read_description(name):
-    if not name:
-        raise BoardError('No board is chosen: set "board" to the name of its file.')
-    if len(name) > 32 or not all(c in "abcdefghijklmnopqrstuvwxyz0123456789_" for c in name):
-        raise BoardError('"{}" cannot be the name of a board.'.format(name))
-    try:
-        module = __import__("firmware.board." + name, None, None, ("BOARD",))
-    except ImportError:
-        raise BoardError('There is no board "{}".'.format(name)) from None
-    except SyntaxError:
-        raise BoardError(
-            'The description of the board "{}" is no valid Python.'.format(name)
-        ) from None
-    board = getattr(module, "BOARD", None)
-    if board is None:
-        raise BoardError('"{}" is no board: its file describes none.'.format(name))
-    _forget(name)
-    return board
-
-
-def _check(board):
-    from firmware.board import description
-
-    try:
-        description.check(board)
-    except ValueError as e:
-        raise BoardError(str(e)) from None
-    finally:
-        _forget("description")
-
-
-def _forget(name):
-    """Drop a module of this package that has served: the check alone holds 6 KB."""
-    del sys.modules["firmware.board." + name]
-    delattr(sys.modules["firmware.board"], name)
-
-
 class Board:
     """The hardware as the charging room sees it.
 
@@ -107,9 +52,11 @@ class Board:
     """
 
     def __init__(self, board, settings):
-        _check(board)
+        """BoardError, and no pin was touched, if the dict `board` cannot be used."""
+        load = briefly("firmware.board.load")
+        load.check(board)
         self.name = board["name"]
-        self.safe_pins = _safe_pins(board)
+        self.safe_pins = load.pins_of(board)
         self.dead_man_bit = False
         self._held_open = False
         self._is_safe = False
@@ -126,8 +73,8 @@ class Board:
         self._rcd = Rcd(board["rcd"]) if "rcd" in board else None
         self._temperature = Temperature(board["temperature"]) if "temperature" in board else None
         self._led = Led(board["led"]) if "led" in board else None
-        self._meter = _build_meter(board, settings, now_ms)
-        self.reader = _build_reader(board["reader"]) if "reader" in board else None
+        self._meter = load.build_meter(board, settings, now_ms)
+        self.reader = load.build_reader(board["reader"]) if "reader" in board else None
         self.capabilities = self._capabilities()
 
     def _capabilities(self):
@@ -222,42 +169,3 @@ class Board:
         if silent_ms > self._limit_ms and not self._is_safe:
             self.dead_man_bit = True
             self.make_safe()
-
-
-def _build_meter(board, settings, now_ms):
-    # Imported here, as below: a board takes the memory of no driver but its own.
-    if "meter" in board:
-        from firmware.board.meter import PulseMeter
-
-        return PulseMeter(board["meter"], settings, now_ms)
-    from firmware.board.estimate import Estimate
-
-    return Estimate(settings, now_ms)
-
-
-def _build_reader(part):
-    if part["kind"] == "wiegand":
-        from firmware.board.wiegand import Wiegand
-
-        return Wiegand(part)
-    from firmware.board.pn532 import Pn532
-
-    return Pn532(part)
-
-
-def _safe_pins(board):
-    pairs = []
-    contactor = board["contactor"]
-    for pin in contactor["pins"]:
-        pairs += (pin, 1 - contactor["closed_level"])
-    lock = board.get("lock")
-    if lock:
-        pairs += (lock["a_pin"], lock["off"][0], lock["b_pin"], lock["off"][1])
-    pilot = board["pilot"]
-    if "cut_pin" in pilot:
-        pairs += (pilot["cut_pin"], 1 - pilot["cut_level"])
-    pairs += (pilot["pwm_pin"], 1)
-    rcd = board.get("rcd", {})
-    if "test_pin" in rcd:
-        pairs += (rcd["test_pin"], 1 - rcd["test_level"])
-    return bytes(pairs)

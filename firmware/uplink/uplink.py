@@ -167,5 +167,5 @@ class Uplink:
             return
         self._status_ms = interval_ms
         self._shown = shown
-        payload = briefly("firmware.status").status_json(charger).encode()
+        payload = b"".join(briefly("firmware.status").pieces(charger))
         self.worker.up.put(("status", payload, 0, True))

@@ -6,8 +6,6 @@ is needed, or for a body that is no JSON object. Who has logged in lives here; w
 in is in login.py.
 """
 
-import json
-
 from micropython import const
 
 from firmware.briefly import briefly
@@ -104,10 +102,9 @@ def application(charger):
             return error(405, "MethodNotAllowed", allowed)
         login = logins.find(charger, headers.get("cookie", b""))
         if module == "status":
-            shown = briefly("firmware.status").status(charger)
-            shown["login"] = login is not None
-            shown["setup"] = not charger.settings.pin
-            return 200, "application/json", json.dumps(shown, separators=(",", ":")), ""
+            more = {"login": login is not None, "setup": not charger.settings.pin}
+            made = briefly("firmware.status").pieces(charger, more)
+            return 200, "application/json", (made.pop(0) for _ in range(len(made))), ""
         request.login = login
         if who == "+":
             if login is None:

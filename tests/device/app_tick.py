@@ -12,7 +12,7 @@ from journal_flash import Nor
 
 from firmware import build, clock, configure, ticks
 from firmware.board import chip
-from firmware.board.board import load_board
+from firmware.board.load import load_board
 from firmware.board.smartevse_v3 import BOARD
 from firmware.settings import Settings
 

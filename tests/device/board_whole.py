@@ -8,7 +8,8 @@ import machine
 import world
 from board_fixture import near
 
-from firmware.board.board import Board, BoardError, load_board
+from firmware.board.board import Board, BoardError
+from firmware.board.load import load_board
 from firmware.charging.signals import (
     DRIVE_LOCK,
     DRIVE_OFF,

@@ -9,7 +9,7 @@ import world
 from board_fixture import description
 
 from firmware import ticks
-from firmware.board import board
+from firmware.board import load
 
 PARTS = {
     "uart": {"kind": "pn532_uart", "uart": 2, "tx_pin": 13, "rx_pin": 33},
@@ -37,7 +37,7 @@ class Rig:
         machine.wire(what)
         self.chip = world.reader
         self.kind = kind
-        self.driver = board._build_reader(PARTS[kind])
+        self.driver = load.build_reader(PARTS[kind])
         self.taps = []
         self.most_i2c_bytes = 0
 

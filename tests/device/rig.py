@@ -6,7 +6,7 @@ What is missing is only asyncio and the rooms around it. Run with tools/virtual/
 import machine
 import world
 
-from firmware.board.board import load_board
+from firmware.board.load import load_board
 from firmware.charging.controller import ChargingConfig, Controller
 from firmware.charging.limits import Derating, Limits
 from firmware.charging.signals import Outputs, Permit, Readings

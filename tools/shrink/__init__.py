@@ -6,6 +6,7 @@ back the same program with less to carry:
 
 - numbers (numbers.py): what a module names once as an integer is that integer wherever it is read,
   also where it was imported; the name and its imports are gone;
+- modules that are loaded together anyway come in one file (rooms.py);
 - private names (private.py): `_withdrawn_ms` becomes `_ac`, with the same few short names in all
   modules;
 - arguments (arguments.py) that nobody passes by name share a few letters;
@@ -23,39 +24,63 @@ became of a file. Nothing of the firmware is run, and no file written.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from tools.shrink import arguments, numbers, private
+from tools.shrink import arguments, numbers, private, rooms
 from tools.shrink.program import Module, Program, RefusedError
 
 __all__ = ["RefusedError", "shrink"]
 
 
-def shrink(sources: dict[str, str], speakers: Iterable[str] = ()) -> dict[str, str]:
+Rooms = Mapping[str, Sequence[str]]
+
+
+def shrink(
+    sources: dict[str, str], speakers: Iterable[str] = (), joined: Rooms | None = None
+) -> dict[str, str]:
     """The sources of a program {path: source}, each made smaller.
 
-    `speakers` are the sources of other programs: what they speak of stays. RefusedError, with path
-    and line, for a source that is no Python or that speaks of names in a way that nobody can see.
+    `speakers` are the sources of other programs: what they speak of stays. `joined` has the modules
+    that become one, {the one that stays: the others, in the order of their definitions}.
+    RefusedError, with path and line, for a source that is no Python or that speaks of names in a
+    way that nobody can see.
     """
-    return {path: module.source() for path, module in _shrunk(sources, speakers).items()}
+    modules, _ = _shrunk(sources, speakers, joined)
+    return {path: module.source() for path, module in modules.items()}
 
 
-def short_names(sources: dict[str, str], speakers: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+def short_names(
+    sources: dict[str, str], speakers: Iterable[str] = (), joined: Rooms | None = None
+) -> dict[str, dict[str, str]]:
     """{path: {short name: what it was}} of what `shrink` does."""
-    modules = _shrunk(sources, speakers)
+    modules, _ = _shrunk(sources, speakers, joined)
     return {path: {b: a for a, b in module.renamed.items()} for path, module in modules.items()}
 
 
-def _shrunk(sources: dict[str, str], speakers: Iterable[str]) -> dict[str, Module]:
+def moved_names(
+    sources: dict[str, str], speakers: Iterable[str] = (), joined: Rooms | None = None
+) -> rooms.Moved:
+    """Where the public names of joined modules went: see rooms.join."""
+    _, moved = _shrunk(sources, speakers, joined)
+    return {
+        gone: (stays, {old: new for old, new in names.items() if old[0] != "_"})
+        for gone, (stays, names) in moved.items()
+    }
+
+
+def _shrunk(
+    sources: dict[str, str], speakers: Iterable[str], joined: Rooms | None
+) -> tuple[dict[str, Module], rooms.Moved]:
     program = Program(sources, speakers)
     numbers.put_in_place(program)
+    moved = rooms.join(program, joined or {})
     private.shorten(program)
     arguments.shorten(program)
     for module in program.modules.values():
         for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 _leave_out_class_names(node)
-    return {module.path: module for module in program.modules.values()}
+    return {module.path: module for module in program.modules.values()}, moved
 
 
 def _leave_out_class_names(node: ast.ClassDef) -> None:

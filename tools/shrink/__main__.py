@@ -6,11 +6,11 @@ from tools import firmware_files, shrink
 
 
 def main() -> None:
-    sources, speakers = firmware_files.sources(), firmware_files.speakers()
+    what = firmware_files.sources(), firmware_files.speakers(), firmware_files.ROOMS
     if len(sys.argv) > 1:
-        print(shrink.shrink(sources, speakers)[sys.argv[1]], end="")
+        print(shrink.shrink(*what)[sys.argv[1]], end="")
         return
-    for path, names in shrink.short_names(sources, speakers).items():
+    for path, names in shrink.short_names(*what).items():
         for short in sorted(names):
             print(f"{path:32}{short:5}{names[short]}")
 

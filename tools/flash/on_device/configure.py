@@ -16,11 +16,11 @@ if new:
     settings.set_many(new)
     settings.save()
 
-from firmware.board import board, chip, nvs  # noqa: E402
+from firmware.board import chip, load, nvs  # noqa: E402
 
 try:  # noqa: SIM105
-    nvs.set_safe_pins(board.safe_pins(settings.board))
-except board.BoardError:
+    nvs.set_safe_pins(load.safe_pins(settings.board))
+except load.BoardError:
     pass  # the charger says it itself when it starts
 its_id = settings.charger_id or "holdfast-" + chip.identity()[-6:]
 tell({"changed": sorted(new), "notice": settings.notice, "id": its_id})
