@@ -167,7 +167,8 @@ function control(row) {
   }
   if (row.set !== undefined) {
     const input = h("input", { type: "password", maxLength: allowed, autocomplete: "new-password", placeholder: t(row.set ? "is_set" : "not_set") })
-    const clear = row.set && h("input", { type: "checkbox" })
+    // Without its own password the charger has no WiFi, and nobody could come back to this page.
+    const clear = row.set && name !== "ap_password" && h("input", { type: "checkbox" })
     return { input, value: () => clear && clear.checked ? "" : input.value || undefined,
       node: h("div", {}, field(label, input, hint), clear && field(t("clear", label), clear)) }
   }

@@ -80,7 +80,7 @@ function field(label, input, hint) {
   const note = hint && h("small", { id: input.id + "h" }, hint)
   if (hint) input.setAttribute("aria-describedby", note.id)
   if (check) {
-    return h("div", { className: "check" }, input, h("span", {}, name, note && h("br"), note))
+    return h("div", { className: "check" }, input, h("span", {}, name, note))
   }
   return h("div", { className: "field" }, name, note, input)
 }
