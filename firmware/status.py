@@ -20,9 +20,10 @@ def status_json(charger):
     return json.dumps(status(charger), separators=(",", ":"))
 
 
-def status(charger):
+def status(charger, brief=False):
     """The contract's status of `charger`, plus what helps at the serial console.
 
+    `brief`: of both only what the page shows, since that asks every two seconds over the air.
     `offline_since_s` is for how long the cloud has not answered, from the start at the latest.
 
     Beyond the contract: cloud (how the connection stands, why, and the seconds to the next
@@ -31,34 +32,45 @@ def status(charger):
     session.estimated, uptime_s, boot, notice, tasks, heap_free and tick.longest_gap_ms since the
     last reader.
     """
-    settings, clock, access = charger.settings, charger.clock, charger.access
-    online = access.mode == ONLINE
+    clock, access = charger.clock, charger.access
     shown = {
         "id": charger.id,
         "online": access.online,
-        "offline_since_s": None if access.online else _offline_s(charger),
-        "policy": settings.online_policy if online else settings.offline_policy,
-        "permit": _permit(charger),
         "tap": _reason(access.notice) if access.notice else None,
-        "keys": charger.keys.count,
         "clock": {"utc": clock.utc(), "quality": clock.quality},
-        "journal": _journal(charger.recorder),
-        "cloud": _cloud(charger.uplink),
         "firmware": VERSION,
-        "uptime_s": clock.uptime_s,
         "boot": clock.boot,
-        "notice": settings.notice or charger.keys.notice,
-        "tasks": charger.supervisor.report(),
-        "heap_free": gc.mem_free(),
+        "notice": charger.settings.notice or charger.keys.notice,
     }
-    shown.update(
-        _charging(charger) if charger.controller else _faulted("BoardRefused", charger.refusal)
-    )
+    if not brief:
+        shown.update(_more(charger))
+    if charger.controller is None:
+        shown.update(_faulted("BoardRefused", charger.refusal))
+    else:
+        shown.update(_charging(charger))
+        if not brief:
+            shown.update(_more_of_charging(charger))
     if charger.supervisor.doomed:
         # What the controller last said is no longer true.
         shown.update(_faulted("TaskEnded", "Charging has failed; the charger is about to restart."))
         shown["contactor"] = charger.contactor_closed()
     return shown
+
+
+def _more(charger):
+    settings, access = charger.settings, charger.access
+    online = access.mode == ONLINE
+    return {
+        "offline_since_s": None if access.online else _offline_s(charger),
+        "policy": settings.online_policy if online else settings.offline_policy,
+        "permit": _permit(charger),
+        "keys": charger.keys.count,
+        "journal": _journal(charger.recorder),
+        "cloud": _cloud(charger.uplink),
+        "uptime_s": charger.clock.uptime_s,
+        "tasks": charger.supervisor.report(),
+        "heap_free": gc.mem_free(),
+    }
 
 
 def _journal(recorder):
@@ -127,11 +139,10 @@ def _permit_reason(charger):
 
 
 def _charging(charger):
-    controller, readings = charger.controller, charger.readings
+    controller = charger.controller
     limits = controller.limits
     return {
         "state": controller.state,
-        "pilot": controller.pilot_name,
         "reason": _shown_reason(charger),
         "cable": {
             "plugged": controller.connected or limits.cable.rating_a > 0,
@@ -140,11 +151,19 @@ def _charging(charger):
         },
         "session": _session(charger),
         "limit_a": limits.effective_ma() // 1000 if limits.cable_ma else _without_cable_a(limits),
-        "limit_code": limits.limiting() if limits.cable_ma else "",
         "faults": _faults(charger),
-        "reader": _reader(charger.board.reader),
         "contactor": charger.contactor_closed(),
-        "power_w": readings.power_w,
+        "power_w": charger.readings.power_w,
+    }
+
+
+def _more_of_charging(charger):
+    controller = charger.controller
+    limits = controller.limits
+    return {
+        "pilot": controller.pilot_name,
+        "limit_code": limits.limiting() if limits.cable_ma else "",
+        "reader": _reader(charger.board.reader),
         "tick": {
             "longest_gap_ms": charger.take_longest_gap_ms(),
             "dead_man": charger.dead_man_count,

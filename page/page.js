@@ -1,7 +1,7 @@
 "use strict"
 // What anyone sees who joins the charger's WiFi: what it is doing and why, and the buttons. It asks
-// /api/status every two seconds and shows what it says. Whatever changes something goes through one
-// dialog (`ask`), which says what will happen and takes the PIN. What is behind the PIN is in
+// for the status every two seconds and shows what it says. Whatever changes something goes through
+// one dialog (`ask`), which says what will happen and takes the PIN. What is behind the PIN is in
 // more.js, loaded when somebody wants it: who frees a cable over a weak WiFi need not wait for it.
 // tools/page.py removes lines that are comments and puts the texts of texts/*.json in.
 
@@ -154,7 +154,7 @@ async function poll() {
   const mine = ++polls
   clearTimeout(timer)
   try {
-    const answer = await call("GET", "status", undefined, PATIENCE_MS)
+    const answer = await call("GET", "status?brief", undefined, PATIENCE_MS)
     if (mine !== polls) return
     status = answer
     wait = POLL_MS

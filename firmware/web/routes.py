@@ -104,7 +104,7 @@ def application(charger):
             return error(405, "MethodNotAllowed", allowed)
         login = logins.find(charger, headers.get("cookie", b""))
         if module == "status":
-            shown = briefly("firmware.status").status(charger)
+            shown = briefly("firmware.status").status(charger, request.query == "brief")
             shown["login"] = login is not None
             shown["setup"] = not charger.settings.pin
             return 200, "application/json", json.dumps(shown, separators=(",", ":")), ""
