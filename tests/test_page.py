@@ -30,6 +30,26 @@ MOST_REQUESTS = 3
 # ... and for the answer to each later question for the status
 MOST_STATUS_BYTES = 1023
 MOST_TOUCHES = 3
+# What the tab key is to reach, what it has reached, and what of that had no mark around it. Of the
+# choices of which one holds, that one is reached, and the arrow keys lead to the others.
+_WATCH_FOCUS = """() => {
+  window.reached = []
+  window.unmarked = []
+  const all = document.querySelectorAll("button, input, select, summary, a[href]")
+  window.wanted = [...all].filter(one => one.getClientRects().length && !one.disabled
+    && !(one.type === "radio" && !one.checked))
+  window.inOrder = (one, at, list) => !at
+    || list[at - 1].compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING
+  const top = document.querySelector("header")
+  top.tabIndex = -1
+  top.focus()
+  document.addEventListener("focusin", event => {
+    const one = event.target
+    if (!reached.includes(one)) reached.push(one)
+    if (getComputedStyle(one).outlineStyle === "none") unmarked.push(one)
+  })
+  return wanted.length
+}"""
 # Counts what a finger does; the page itself never makes such an event.
 _TOUCHES = """addEventListener("pointerdown", event => {
   if (event.isTrusted) touched(event.pointerType + " " + event.target.textContent)
@@ -335,6 +355,34 @@ def test_the_keyboard_is_enough(bench, new_phone):
             assert phone.page.evaluate(inside)
         press("Escape")
         expect(phone.button("restart")).to_be_focused()
+
+
+def test_the_tab_key_reaches_everything(bench, new_phone):
+    """Every control of every section, in the order in which they stand, each with a mark around it.
+
+    They are the browser's own controls: who has reached one can use it.
+    """
+    bench.tidy()
+    plug_in(bench)
+    with new_phone("nb") as phone:
+        phone.shows("SuspendedEV")
+        phone.log_in(pin(bench))
+        for name in SECTIONS:
+            phone.open(name)
+        phone.button("off_peak").click()
+        wanted = phone.page.evaluate(_WATCH_FOCUS)
+        assert wanted > 90
+        for _ in range(3 * wanted):  # a time or a date is several stops
+            phone.page.keyboard.press("Tab")
+            if phone.page.evaluate("document.activeElement === document.body"):
+                break
+        assert phone.page.evaluate("wanted.filter(one => !reached.includes(one)).length") == 0, (
+            phone.page.evaluate(
+                "wanted.filter(one => !reached.includes(one)).map(o => o.outerHTML)"
+            )
+        )
+        assert phone.page.evaluate("unmarked.map(one => one.outerHTML)") == []
+        assert phone.page.evaluate("reached.filter(one => wanted.includes(one)).every(inOrder)")
 
 
 # How it looks, reads and weighs

@@ -930,6 +930,20 @@ def test_clock(web):
     web.ask("setattr(charger.clock, 'quality', 'phone')")
 
 
+def test_the_page_gets_the_status_without_what_it_does_not_show(web):
+    web.charge()
+    web.wait_status(lambda s: s["state"] == "Charging" and s["session"])
+    whole = web.ask_page("GET", "/api/status").json
+    brief = web.ask_page("GET", "/api/status?brief")
+    assert brief.json.keys() == {
+        "id", "state", "reason", "faults", "tap", "notice", "cable", "session", "limit_a",
+        "power_w", "contactor", "online", "clock", "firmware", "boot", "login", "setup",
+    }  # fmt: skip
+    counting = ("session", "clock", "power_w")
+    assert all(whole[name] == brief.json[name] for name in brief.json if name not in counting)
+    assert web.ask_page("GET", "/api/status?briefly").json.keys() == whole.keys()
+
+
 def test_start_and_stop(web):
     cookie = web.login()
     web.charge()
