@@ -376,11 +376,8 @@ def test_the_tab_key_reaches_everything(bench, new_phone):
             phone.page.keyboard.press("Tab")
             if phone.page.evaluate("document.activeElement === document.body"):
                 break
-        assert phone.page.evaluate("wanted.filter(one => !reached.includes(one)).length") == 0, (
-            phone.page.evaluate(
-                "wanted.filter(one => !reached.includes(one)).map(o => o.outerHTML)"
-            )
-        )
+        missed = "wanted.filter(one => !reached.includes(one)).map(one => one.outerHTML)"
+        assert phone.page.evaluate(missed) == []
         assert phone.page.evaluate("unmarked.map(one => one.outerHTML)") == []
         assert phone.page.evaluate("reached.filter(one => wanted.includes(one)).every(inOrder)")
 
