@@ -75,6 +75,8 @@ class Wire:
                         if not exchange.line:
                             exchange.line = data.partition(b"\r\n")[0].decode("latin-1")
                         charger.sendall(data)
+                with contextlib.suppress(OSError):
+                    charger.shutdown(socket.SHUT_WR)  # what was opened in vain takes no place there
                 back.join()
 
     def _back(self, charger, browser, exchange):

@@ -21,7 +21,7 @@ class Made:
     """Stands for the module firmware.status."""
 
     @staticmethod
-    def status(charger):
+    def status(charger, brief=False):
         return {}
 
 
