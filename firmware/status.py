@@ -32,15 +32,16 @@ def status(charger):
     return shown
 
 
-def pieces(charger, more=None):
+def pieces(charger, more=None, brief=False):
     """The status and the members of the dict `more` as JSON: a list of bytes, to be sent in turn.
 
-    Without spaces, as it goes over the air every two seconds. In pieces: the whole as one dict and
-    one text would need three times the memory, and that in one place.
+    `brief`: only what the page shows, since that asks every two seconds over the air. Without
+    spaces, for the same reason. In pieces: the whole as one dict and one text would need three
+    times the memory, and that in one place.
     """
     made = []
     before = "{"
-    for part in _parts(charger):
+    for part in _parts(charger, brief):
         made.append((before + json.dumps(part, separators=(",", ":"))[1:-1]).encode())
         before = ","
     if more:
@@ -49,35 +50,41 @@ def pieces(charger, more=None):
     return made
 
 
-def _parts(charger):
+def _parts(charger, brief=False):
     """The status as several dicts, one after the other."""
     settings, clock, access = charger.settings, charger.clock, charger.access
-    doomed = charger.supervisor.doomed
-    if not charger.controller:
+    if charger.controller is None:
         yield _faulted("BoardRefused", charger.refusal)
-    elif doomed:
+    elif charger.supervisor.doomed:
         # What the controller last said is no longer true.
         yield _faulted("TaskEnded", "Charging has failed; the charger is about to restart.")
     else:
         yield _charging(charger)
-    online = access.mode == ONLINE
+        if not brief:
+            yield _more_of_charging(charger)
     yield {
         "id": charger.id,
         "contactor": charger.controller is not None and charger.contactor_closed(),
         "online": access.online,
-        "offline_since_s": None if access.online else _offline_s(charger),
-        "policy": settings.online_policy if online else settings.offline_policy,
         "tap": _reason(access.notice) if access.notice else None,
-        "keys": charger.keys.count,
         "clock": {"utc": clock.utc(), "quality": clock.quality},
         "firmware": VERSION,
-        "uptime_s": clock.uptime_s,
         "boot": clock.boot,
+        "notice": settings.notice or charger.keys.notice,
     }
-    yield {"permit": _permit(charger), "cloud": _cloud(charger.uplink)}
+    if brief:
+        return
+    online = access.mode == ONLINE
+    yield {
+        "offline_since_s": None if access.online else _offline_s(charger),
+        "policy": settings.online_policy if online else settings.offline_policy,
+        "permit": _permit(charger),
+        "cloud": _cloud(charger.uplink),
+        "keys": charger.keys.count,
+        "uptime_s": clock.uptime_s,
+    }
     yield {
         "journal": _journal(charger.recorder),
-        "notice": settings.notice or charger.keys.notice,
         "tasks": charger.supervisor.report(),
         "heap_free": gc.mem_free(),
     }
@@ -149,11 +156,10 @@ def _permit_reason(charger):
 
 
 def _charging(charger):
-    controller, readings = charger.controller, charger.readings
+    controller = charger.controller
     limits = controller.limits
     return {
         "state": controller.state,
-        "pilot": controller.pilot_name,
         "reason": _shown_reason(charger),
         "cable": {
             "plugged": controller.connected or limits.cable.rating_a > 0,
@@ -162,10 +168,18 @@ def _charging(charger):
         },
         "session": _session(charger),
         "limit_a": limits.effective_ma() // 1000 if limits.cable_ma else _without_cable_a(limits),
-        "limit_code": limits.limiting() if limits.cable_ma else "",
         "faults": _faults(charger),
+        "power_w": charger.readings.power_w,
+    }
+
+
+def _more_of_charging(charger):
+    controller = charger.controller
+    limits = controller.limits
+    return {
+        "pilot": controller.pilot_name,
+        "limit_code": limits.limiting() if limits.cable_ma else "",
         "reader": _reader(charger.board.reader),
-        "power_w": readings.power_w,
         "tick": {
             "longest_gap_ms": charger.take_longest_gap_ms(),
             "dead_man": charger.dead_man_count,

@@ -167,7 +167,8 @@ function control(row) {
   }
   if (row.set !== undefined) {
     const input = h("input", { type: "password", maxLength: allowed, autocomplete: "new-password", placeholder: t(row.set ? "is_set" : "not_set") })
-    const clear = row.set && h("input", { type: "checkbox" })
+    // Without its own password the charger has no WiFi, and nobody could come back to this page.
+    const clear = row.set && name !== "ap_password" && h("input", { type: "checkbox" })
     return { input, value: () => clear && clear.checked ? "" : input.value || undefined,
       node: h("div", {}, field(label, input, hint), clear && field(t("clear", label), clear)) }
   }
@@ -368,7 +369,7 @@ function zoneRule(year = new Date().getFullYear()) {
 async function showFaults(reload) {
   const events = [], counters = {}, log = h("ul", { className: "log" })
   let next
-  await poll()
+  const [whole] = await Promise.all([call("GET", "status"), poll()])
   async function load() {
     const page = await call("GET", "events" + (next ? "?before=" + next : ""))
     for (const event of page.events) {
@@ -387,7 +388,7 @@ async function showFaults(reload) {
   while (next && events.length < 100 && events[events.length - 1].boot === status.boot)
   const counted = Object.entries(counters)
   const support = h("a", { className: "button", download: status.id + ".json", href: "#", onclick() {
-    const all = { status, events, settings: table && [...table.values()] }
+    const all = { status: whole, events, settings: table && [...table.values()] }
     this.href = URL.createObjectURL(new Blob([JSON.stringify(all, null, 1)], { type: "application/json" }))
   } }, t("support"))
   return [

@@ -1,7 +1,7 @@
 "use strict"
 // What anyone sees who joins the charger's WiFi: what it is doing and why, and the buttons. It asks
-// /api/status every two seconds and shows what it says. Whatever changes something goes through one
-// dialog (`ask`), which says what will happen and takes the PIN. What is behind the PIN is in
+// for the status every two seconds and shows what it says. Whatever changes something goes through
+// one dialog (`ask`), which says what will happen and takes the PIN. What is behind the PIN is in
 // more.js, loaded when somebody wants it: who frees a cable over a weak WiFi need not wait for it.
 // tools/page.py removes lines that are comments and puts the texts of texts/*.json in.
 
@@ -80,7 +80,7 @@ function field(label, input, hint) {
   const note = hint && h("small", { id: input.id + "h" }, hint)
   if (hint) input.setAttribute("aria-describedby", note.id)
   if (check) {
-    return h("div", { className: "check" }, input, h("span", {}, name, note && h("br"), note))
+    return h("div", { className: "check" }, input, h("span", {}, name, note))
   }
   return h("div", { className: "field" }, name, note, input)
 }
@@ -154,7 +154,7 @@ async function poll() {
   const mine = ++polls
   clearTimeout(timer)
   try {
-    const answer = await call("GET", "status", undefined, PATIENCE_MS)
+    const answer = await call("GET", "status?brief", undefined, PATIENCE_MS)
     if (mine !== polls) return
     status = answer
     wait = POLL_MS

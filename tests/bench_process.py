@@ -1,5 +1,6 @@
 """A whole `make run` (bench, charger, broker) as a process, for the tests of the bench."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -75,8 +76,8 @@ class RunningBench:
         def look():
             try:
                 return self.get("api/status", self.ready["page"])[1]
-            except OSError:
-                return {}
+            except (OSError, http.client.HTTPException) as error:
+                return error
 
         return self._wait(what, look, condition, within_s)
 
@@ -84,11 +85,11 @@ class RunningBench:
         deadline = time.monotonic() + within_s
         while True:
             seen = look()
-            if seen and condition(seen):
+            if not isinstance(seen, Exception) and condition(seen):
                 return seen
             if time.monotonic() > deadline:
                 log = self.get("serial")[1]["text"][-1500:]
-                raise AssertionError(f"not within {within_s} s: {what}\nlast seen: {seen}\n{log}")
+                raise AssertionError(f"not within {within_s} s: {what}\nlast seen: {seen!r}\n{log}")
             time.sleep(0.05)
 
     def tidy(self):

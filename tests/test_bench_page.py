@@ -1,17 +1,13 @@
 """The bench's page in a real browser: what a person does with it, and what it shows."""
 
-import os
 import pathlib
 
 import pytest
 
 from tests.bench_process import RunningBench
+from tests.phone import chromium, expect
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api")
-expect = playwright.expect
-
-CHROMIUM = "/usr/bin/chromium"
 SCREENSHOTS = pathlib.Path(__file__).resolve().parent.parent / "build" / "screenshots"
 
 
@@ -23,15 +19,8 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    if not os.path.exists(CHROMIUM):
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture

@@ -217,14 +217,50 @@ def test_a_file_that_is_not_in_the_package_is_named(tmp_path):
 
 def test_the_list_pins_a_version_and_a_checksum_for_every_file_in_lib():
     listed = third_party.listed()
-    assert {entry["name"] for entry in listed} == {"micropython-umqtt.simple", "aiorepl"}
+    names = ["micropython-umqtt.simple", "aiorepl", "axe-core"]
+    assert [entry["name"] for entry in listed] == names
     for entry in listed:
         assert re.fullmatch(r"[\d.]+", entry["version"])
         assert all(re.fullmatch(r"[0-9a-f]{64}", value) for value in entry["files"].values())
-        assert entry["from"] == "mip" or third_party.in_place(entry), entry["name"]
-    names = {name for entry in listed for name in entry["files"]}
+        assert entry["from"] in ("mip", "npm") or third_party.in_place(entry), entry["name"]
+    device = [entry for entry in listed if third_party.place(entry) == ROOT / "lib"]
+    assert [entry["name"] for entry in device] == names[:2]
+    names = {name for entry in device for name in entry["files"]}
     present = {path.relative_to(ROOT / "lib").as_posix() for path in (ROOT / "lib").rglob("*.py")}
     assert present <= names
+
+
+@pytest.mark.parametrize("content", [b"axe = 1\n", b"axe = 2\n"])
+def test_an_archive_from_npm_is_fetched_alone_and_checked(tmp_path, monkeypatch, content):
+    """A program in npm's place makes the archive; what it was asked for is written down."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "axe.min.js").write_bytes(content)
+    (tmp_path / "bin").mkdir()
+    npm = tmp_path / "bin" / "npm"
+    npm.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ntar czf thing-1.tgz -C {tmp_path} package\n'
+    )
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(third_party, "ROOT", tmp_path)
+    monkeypatch.setattr(third_party, "write_stamp", lambda *stamp: stamps.append(stamp))
+    stamps = []
+    wanted = {**package(b"axe = 1\n", "axe.min.js"), "from": "npm", "into": "there"}
+    third_party.fetch(Step(1, 1, "test", tmp_path / "log"), wanted)
+    assert (tmp_path / "asked").read_text().startswith("pack thing@1 --ignore-scripts ")
+    if content == b"axe = 1\n":
+        assert (tmp_path / "there" / "axe.min.js").read_bytes() == content and not stamps
+    else:
+        assert not (tmp_path / "there").exists() and stamps[0][0] == "thing"
+        assert "refused" in (tmp_path / "log").read_text()
+
+
+def test_without_npm_the_setup_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(third_party, "program", lambda *names: None)
+    monkeypatch.setattr(third_party, "in_place", lambda package: False)
+    assert "axe-core" not in [package["name"] for package in third_party.waiting()]
+    told = [sentence for sentence in third_party.optional_missing() if "axe-core" in sentence]
+    assert len(told) == 1 and "install npm" in told[0] and "RETRY=1" in told[0]
 
 
 def test_every_python_package_has_an_exact_version_and_checksums():
@@ -239,6 +275,7 @@ def test_every_python_package_has_an_exact_version_and_checksums():
 def test_no_registry_or_mirror_is_named_in_the_repository():
     # Put together here so that this file does not name them either.
     hosts = ["pypi" + ".org", "pythonhosted" + ".org", "debian" + ".org", "micropython" + ".org/pi"]
+    hosts += ["npmjs" + ".org"]
     for path in [*SETUP.rglob("*"), ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci/run"]:
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text()

@@ -18,6 +18,7 @@ from test_app import Charger
 from test_web import free_port
 
 from firmware.settings_table import SECRET, TABLE
+from tests.phone import chromium, expect
 from tools.virtual import image
 from tools.virtual.fitted import fit_reader
 
@@ -30,7 +31,6 @@ SECRETS = {row[0]: f"hush-{row[0]}" for row in TABLE if row[4] & SECRET and row[
 NOON_UTC = "2026-11-23T12:00:00Z"
 NOON_UNIX_S = 1795435200
 
-CHROMIUM = "/usr/bin/chromium"
 
 # What the contract lists, and what is anyone's: the page, the form, the status, the way in.
 OPEN = {"/", "/more.js", "/unlock", "/api/status", "/api/login", "/api/setup"}
@@ -590,14 +590,14 @@ def free_by_form(web, body, **how):
 def test_the_form_without_javascript(web):
     titles = {}
     for language, said in (
-        ("", "Release the cable"),
-        ("fr,en;q=0.5", "Release the cable"),
-        ("nb-NO,nb;q=0.9,en;q=0.8", "Løs ut kabelen"),
-        ("nn", "Løs ut kabelen"),
-        ("no", "Løs ut kabelen"),
+        ("", "Free the cable"),
+        ("fr,en;q=0.5", "Free the cable"),
+        ("nb-NO,nb;q=0.9,en;q=0.8", "Frigjør kabelen"),
+        ("nn", "Frigjør kabelen"),
+        ("no", "Frigjør kabelen"),
         ("DE-at,en", "Kabel freigeben"),
         ("fr,de;q=0.9,en", "Kabel freigeben"),
-        ("xx" * 200, "Release the cable"),
+        ("xx" * 200, "Free the cable"),
     ):
         answer = web.ask_page("GET", "/unlock", Accept_Language=language)
         assert answer.status == 200 and f"<title>{said}</title>" in answer.text, language
@@ -632,27 +632,19 @@ def test_the_form_without_javascript(web):
 @pytest.mark.browser
 def test_a_browser_without_javascript_frees_the_cable(web):
     """Whether a form's own post passes for ours is the browser's word: its Origin."""
-    playwright = pytest.importorskip("playwright.sync_api")
     if web.interpreter == "board":
         pytest.skip("once is enough")
-    if not os.path.exists(CHROMIUM):
-        pytest.skip("chromium is not installed")
     web.charge()
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
+    with chromium() as browser:
         page = browser.new_context(java_script_enabled=False, locale="nb-NO").new_page()
         page.goto(f"http://127.0.0.1:{web.ports[80]}/unlock")
         page.get_by_label("PIN").fill("0000")
-        page.get_by_role("button", name="Løs ut kabelen").click()
-        playwright.expect(page.get_by_role("status")).to_have_text("Denne PIN-koden er feil.")
+        page.get_by_role("button", name="Frigjør kabelen").click()
+        expect(page.get_by_role("status")).to_have_text("Denne PIN-koden er feil.")
         page.get_by_label("PIN").fill(PIN)
-        page.get_by_role("button", name="Løs ut kabelen").click(timeout=30000)
+        page.get_by_role("button", name="Frigjør kabelen").click(timeout=30000)
         done = "Kabelen er fri: trekk ut pluggen."
-        playwright.expect(page.get_by_role("status")).to_have_text(done, timeout=30000)
-        browser.close()
+        expect(page.get_by_role("status")).to_have_text(done, timeout=30000)
     web.set_world(plugged=False)
 
 
@@ -936,6 +928,20 @@ def test_clock(web):
     assert answer.status == 200 and answer.json["quality"] == "ntp"
     assert answer.json["utc"].startswith("2026-11-23T13:00:0")
     web.ask("setattr(charger.clock, 'quality', 'phone')")
+
+
+def test_the_page_gets_the_status_without_what_it_does_not_show(web):
+    web.charge()
+    web.wait_status(lambda s: s["state"] == "Charging" and s["session"])
+    whole = web.ask_page("GET", "/api/status").json
+    brief = web.ask_page("GET", "/api/status?brief")
+    assert brief.json.keys() == {
+        "id", "state", "reason", "faults", "tap", "notice", "cable", "session", "limit_a",
+        "power_w", "contactor", "online", "clock", "firmware", "boot", "login", "setup",
+    }  # fmt: skip
+    counting = ("session", "clock", "power_w")
+    assert all(whole[name] == brief.json[name] for name in brief.json if name not in counting)
+    assert web.ask_page("GET", "/api/status?briefly").json.keys() == whole.keys()
 
 
 def test_start_and_stop(web):

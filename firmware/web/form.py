@@ -19,7 +19,9 @@ _TOP = (
     '<meta name="color-scheme" content="light dark">\n<title>{1}</title>\n'
     "<style>body{{font:1.25rem/1.5 system-ui,sans-serif;max-width:30rem;margin:2rem auto;"
     "padding:0 1rem}}input,button{{font:inherit;width:100%;box-sizing:border-box;padding:.75rem;"
-    'margin:.5rem 0}}</style>\n<main>\n<h1>{1}</h1>\n<p role="status"><strong>{2}</strong></p>\n'
+    "margin:.5rem 0}}button{{background:#ffd600;color:#000;border:2px solid #000;"
+    "border-radius:.5rem;font-weight:600}}</style>\n"
+    '<main>\n<h1>{1}</h1>\n<p role="status"><strong>{2}</strong></p>\n'
 )
 _FORM = '<form method="post" action="/unlock">\n{}<button>{}</button>\n</form>\n'
 _PIN = (

@@ -103,7 +103,7 @@ def application(charger):
         login = logins.find(charger, headers.get("cookie", b""))
         if module == "status":
             more = {"login": login is not None, "setup": not charger.settings.pin}
-            made = briefly("firmware.status").pieces(charger, more)
+            made = briefly("firmware.status").pieces(charger, more, request.query == "brief")
             return 200, "application/json", (made.pop(0) for _ in range(len(made))), ""
         request.login = login
         if who == "+":

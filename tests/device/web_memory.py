@@ -21,7 +21,7 @@ class Made:
     """Stands for the module firmware.status."""
 
     @staticmethod
-    def pieces(charger, more):
+    def pieces(charger, more, brief):
         return [b"x" * 375 for _ in range(4)]
 
 

@@ -1,7 +1,7 @@
 """`python3 -m tools.setup`: brings everything in place that make's targets need.
 
 Exit code 0 when it is, 1 with one sentence on stderr when it cannot be, 130 after Ctrl-C.
-RETRY=1 asks the package index for the optional console package again.
+RETRY=1 tries the optional packages again that could not be fetched.
 """
 
 import fcntl
@@ -55,7 +55,7 @@ _STEPS: tuple[tuple[str, Callable[[Step, interpreters.LazyArchive], None]], ...]
     ("Python packages", _python_packages),
     ("MicroPython", _packaged_interpreter),
     ("board interpreter", _board_interpreter),
-    ("device packages", _third_party),
+    ("third-party files", _third_party),
 )
 
 
@@ -95,11 +95,8 @@ def main() -> int:
     except KeyboardInterrupt:
         say("\nset-up interrupted: the next make goes on from here", always=True)
         return 130
-    if third_party.console_is_off():
-        say(
-            "set-up: the charger's service console is off: aiorepl could not be fetched from "
-            "MicroPython's package index (make setup RETRY=1 tries again)"
-        )
+    for sentence in third_party.optional_missing():
+        say(f"set-up: {sentence}")
     if worked or os.environ.get("SAY_READY") == "1":
         say(f"set-up: everything is in place ({time.monotonic() - began:.1f} s)")
     return 0

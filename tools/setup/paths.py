@@ -19,8 +19,9 @@ VENV_PYTHON = VENV / "bin" / "python"
 
 # A make target's variables (PORT, BOARD, CFLAGS ...) and make's own must not reach the programs
 # that the set-up starts; these may: where things are, how to reach the internet, and what the
-# person has configured for pip and apt.
+# person has configured for pip, apt and npm.
 _KEPT = ("HOME", "PATH", "USER", "LOGNAME", "TMPDIR", "TERM", "APT_CONFIG", "XDG_CONFIG_HOME")
+_KEPT_STARTS = ("PIP_", "npm_config_", "NPM_CONFIG_")
 _KEPT_ENDS = ("_proxy", "_PROXY", "_CA_BUNDLE", "_CERT_FILE", "_CERT_DIR", "_CA_CERTS")
 
 
@@ -29,7 +30,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT or name.endswith(_KEPT_ENDS) or name.startswith("PIP_")
+        if name in _KEPT or name.endswith(_KEPT_ENDS) or name.startswith(_KEPT_STARTS)
     }
     return {**kept, "LC_ALL": "C.UTF-8", **more}
 

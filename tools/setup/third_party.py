@@ -1,11 +1,14 @@
-"""Fills `lib/` with the device's third-party packages of third_party.toml, checksums verified.
+"""Fetches the third-party files of third_party.toml, checksums verified: into `lib/` what runs on
+the device, and beside it what the tests put into a page.
 
-A file with another checksum is refused, and nothing of its package is put into lib/. aiorepl is
-optional: where MicroPython's package index is out of reach the charger runs without its console.
+A file with another checksum is refused, and nothing of its package is put in place. Two packages
+are optional: where MicroPython's package index is out of reach the charger runs without its
+console, and where npm is, the page's accessibility is not tested.
 """
 
 import hashlib
 import os
+import tarfile
 import tempfile
 import time
 import tomllib
@@ -16,6 +19,7 @@ from tools.setup.paths import (
     HERE,
     LIB,
     MICROPYTHON,
+    ROOT,
     STATE,
     VENV_PYTHON,
     clean_environment,
@@ -24,9 +28,12 @@ from tools.setup.paths import (
     write_stamp,
 )  # fmt: skip
 from tools.setup.progress import SetupError, Step
+from tools.setup.system_packages import program
 
+_OPTIONAL = ("mip", "npm")
 _MIP_TIMEOUT_S = 10
-_MIP_RETRY_S = 24 * 3600
+_NPM_TIMEOUT_S = 60
+_RETRY_S = 24 * 3600
 
 
 def listed(path: Path = HERE / "third_party.toml") -> list[dict]:
@@ -34,16 +41,23 @@ def listed(path: Path = HERE / "third_party.toml") -> list[dict]:
     return tomllib.loads(path.read_text())["package"]
 
 
-def in_place(package: dict, lib: Path = LIB) -> bool:
-    """Whether lib/ holds every file of the package with its checksum."""
-    return all(_checksum(lib / name) == wanted for name, wanted in package["files"].items())
+def place(package: dict) -> Path:
+    """The folder that the package's files go into."""
+    return ROOT / package["into"] if "into" in package else LIB
 
 
-def put(package: dict, found: Path, lib: Path = LIB) -> None:
-    """Copies the package's files from the folder `found` into lib/, after checking all of them.
+def in_place(package: dict, folder: Path | None = None) -> bool:
+    """Whether the package's folder, or `folder`, holds every file of it with its checksum."""
+    folder = folder or place(package)
+    return all(_checksum(folder / name) == wanted for name, wanted in package["files"].items())
+
+
+def put(package: dict, found: Path, folder: Path | None = None) -> None:
+    """Copies the package's files from the folder `found` into its own, after checking all of them.
 
     Raises SetupError if one is missing or has another checksum; then nothing is copied.
     """
+    folder = folder or place(package)
     for name, wanted in package["files"].items():
         if not (found / name).is_file():
             raise SetupError(f"{package['name']} {package['version']} does not contain {name}")
@@ -51,10 +65,10 @@ def put(package: dict, found: Path, lib: Path = LIB) -> None:
             raise SetupError(
                 f"{name} of {package['name']} {package['version']} has the checksum "
                 f"{_checksum(found / name)}, but tools/setup/third_party.toml says {wanted}: "
-                "refused, nothing of it was put into lib/"
+                f"refused, nothing of it was put into {folder.name}/"
             )
     for name in package["files"]:
-        replace_file(lib / name, (found / name).read_bytes())
+        replace_file(folder / name, (found / name).read_bytes())
 
 
 def _checksum(path: Path) -> str:
@@ -69,32 +83,47 @@ def waiting() -> list[dict]:
     return [package for package in listed() if not in_place(package) and not _given_up(package)]
 
 
-def console_is_off() -> bool:
-    """Whether the optional console package is missing."""
-    return any(package["from"] == "mip" and not in_place(package) for package in listed())
+def optional_missing() -> list[str]:
+    """For each optional package that is not there, what that means and what to do."""
+    return [
+        _LACKS[package["from"]].format(**package)
+        for package in listed()
+        if package["from"] in _OPTIONAL and not in_place(package)
+    ]
+
+
+_LACKS = {
+    "mip": "the charger's service console is off: {name} could not be fetched from MicroPython's "
+    "package index (make setup RETRY=1 tries again)",
+    "npm": "the page's accessibility cannot be tested: {name} {version} could not be fetched with "
+    "npm (on Debian: apt-get install npm; then make setup RETRY=1 tries again)",
+}
 
 
 def _given_up(package: dict) -> bool:
     """Whether this optional package could not be had lately, so that it is not tried every time."""
-    if package["from"] != "mip" or os.environ.get("RETRY") == "1":
+    if package["from"] not in _OPTIONAL or os.environ.get("RETRY") == "1":
         return False
+    if package["from"] == "npm" and not program("npm"):
+        return True
     when, _, version = stamped(package["name"]).partition(" ")
-    recent = when.isdigit() and 0 <= time.time() - int(when) < _MIP_RETRY_S
+    recent = when.isdigit() and 0 <= time.time() - int(when) < _RETRY_S
     return recent and version == package["version"]
 
 
 def fetch(step: Step, package: dict) -> None:
-    """Puts one package into lib/. Raises SetupError, except for the optional console package."""
+    """Puts one package in place. Raises SetupError, except for an optional one."""
     step.say(f"{package['name']} {package['version']} ...")
     sources: dict[str, Callable[[Step, dict, Path], Path]] = {
         "sdist": _from_sdist,
         "mip": _from_mip,
+        "npm": _from_npm,
     }
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
         try:
             put(package, sources[package["from"]](step, package, Path(folder)))
         except SetupError as error:
-            if package["from"] != "mip":
+            if package["from"] not in _OPTIONAL:
                 raise
             with step.log.open("a") as log:
                 log.write(f"{error}\n")
@@ -139,9 +168,33 @@ def _from_mip(step: Step, package: dict, folder: Path) -> Path:
     return folder
 
 
+def _from_npm(step: Step, package: dict, folder: Path) -> Path:
+    # No install: the archive alone, none of its scripts, and npm's cache goes with the folder.
+    step.run(
+        ["npm", "pack", f"{package['name']}@{package['version']}", "--ignore-scripts",
+         "--cache", str(folder / "cache"), "--pack-destination", str(folder)],
+        failure="",
+        env=clean_environment(),
+        cwd=folder,
+        timeout_s=_NPM_TIMEOUT_S,
+        may_fail=True,
+    )  # fmt: skip
+    archive = next(folder.glob("*.tgz"), None)
+    if archive is None:
+        raise SetupError(f"no answer from npm's registry for {package['name']}")
+    try:
+        with tarfile.open(archive) as packed:
+            for name in package["files"]:
+                member = packed.extractfile(f"package/{name}")
+                replace_file(folder / "package" / name, member.read())
+    except (tarfile.TarError, KeyError, AttributeError):
+        pass  # what is missing is named by put()
+    return folder / "package"
+
+
 def remove_leftovers(step: Step) -> None:
     """Removes from lib/ whatever is not on the list, since all of lib/ goes onto the device."""
-    kept = {name for package in listed() for name in package["files"]}
+    kept = {name for package in listed() if place(package) == LIB for name in package["files"]}
     paths = sorted(LIB.rglob("*"), reverse=True) if LIB.is_dir() else []
     gone = [
         path for path in paths if path.is_file() and path.relative_to(LIB).as_posix() not in kept

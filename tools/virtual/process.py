@@ -303,7 +303,8 @@ class VirtualBoard:
             heap = "110K" if interpreter_version(self.interpreter)[1] else None
         command = [interpreter_path(self.interpreter)]
         if heap:
-            total = _bytes(heap) + own_heap(self.interpreter, self.board)
+            # Its bytes have their share of the collector's tables: 3 bits for each block of 16.
+            total = _bytes(heap) + own_heap(self.interpreter, self.board) * 131 // 128
             command += ["-X", f"heapsize={total}"]
         ours, theirs = socket.socketpair()
         stdin_read, self._stdin = os.pipe()
