@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from tools.fleet import report, scenarios
 from tools.fleet.cloud import Cloud, Hint
@@ -162,3 +163,22 @@ def test_a_quarter_without_a_hint_at_full_size():
 def test_others_do_not_recover_in_two_whole_hours(rule):
     row = run("quarter-fifo", rule, FULL, patient=True)
     assert row.watched_s >= TWO_HOURS_S and row.share_back < 0.1
+
+
+def test_the_readme_has_the_figures_of_the_page():
+    """Both were printed with the same seed; `--summary` gives the one, `--markdown` the other."""
+
+    def lines(text):
+        return [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| "]
+
+    page = (ROOT / "docs" / "fleet.md").read_text()
+    wanted = {}
+    for name in report.SUMMED_UP:
+        part = page.partition(f"**{scenarios.SCENARIOS[name].title}**")[2].partition("**")[0]
+        for line in lines(part)[2:]:
+            wanted.setdefault(line[0], [line[0]]).extend(line[1:4])
+    assert list(wanted) == list(scenarios.SCENARIOS["dropped-shed"].rules)
+    part = (ROOT / "README.md").read_text().partition("docs/fleet.png)")[2].partition("--summary")[0]
+    assert lines(part)[2:] == list(wanted.values())
+    rows = [run(name, OURS, (1000, 5)) for name in report.SUMMED_UP]
+    assert lines(report.as_summary(rows))[0] == lines(part)[0]

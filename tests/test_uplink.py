@@ -117,6 +117,30 @@ class Cloud:
         return found
 
 
+class Reader:
+    """A client that comes later and sees only what the broker keeps."""
+
+    def __init__(self, port, topic):
+        self.messages = queue.Queue()
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self.client.on_message = lambda c, what, m: self.messages.put(
+            (json.loads(m.payload), m.retain)
+        )
+        self.client.on_connect = lambda client, *_: client.subscribe(topic)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def first(self):
+        return self.messages.get(timeout=20)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
 @contextlib.contextmanager
 def surroundings(interpreter, folder, settings=None, link=False):
     """A broker, a cloud by hand and a charger that is connected to them."""
@@ -137,6 +161,7 @@ def surroundings(interpreter, folder, settings=None, link=False):
             interpreter.name, flash, ports={80: free_port()}, hosts={**hosts, **HINT}
         ) as charger:
             charger.relay = relay
+            charger.broker_port = port
             charger.power_on()
             yield charger, cloud
     finally:
@@ -298,6 +323,10 @@ def test_offline_on_purpose(interpreter, tmp_path):
         assert status["cloud"]["state"] == "offline-on-purpose"
         assert status["cloud"]["why"] == "work"
         charger.wait_status(lambda s: not s["cloud"]["next_s"])
+        # Who reads the broker's retained status later does not take it for connected.
+        cloud.wait("status", lambda s: s == {"online": False})
+        with Reader(charger.broker_port, f"holdfast/{ID}/status") as late:
+            assert late.first() == ({"online": False}, True)
         # It survives a restart, and the window does.
         kept = (
             "from firmware.board.nvs import number\nresult = number('until') and number('window')"

@@ -37,9 +37,9 @@ class Worker:
     """The connection of charger `charger_id`; `draw(most)` returns a random number from 0 to most.
 
     broker.py says where to, and starts the thread. Set by the owner at any time: `hint_host` (see
-    backoff.py; "" for none), `wifi_up`, and `paused`: leave, with a word, and stay away until it is
-    False again. Nothing more is sent then, and the broker keeps the last will to itself; in all
-    other cases it is published.
+    backoff.py; "" for none), `wifi_up`, and `paused`: leave, and stay away until it is False again.
+    Whatever ends a connection, it ends without DISCONNECT: the broker would keep the last will to
+    itself then, and who reads the retained status would take the charger for connected.
 
     To be read: `state` ("off", "no-wifi", "no-clock": certificates cannot be checked, "waiting",
     "refused": waiting after a login that was refused, "connecting", "connected"), `why` it last
@@ -234,8 +234,8 @@ class Worker:
         began = asked = now_ms()
         idle_ms = self.keepalive_s * 750
         stable = pinged = False
-        while self.target is target and self.wifi_up and not self.stopping:
-            message = None if self.paused else self.up.take()
+        while self.target is target and self.wifi_up and not self.stopping and not self.paused:
+            message = self.up.take()
             if transport.ready(0 if message else _POLL_MS):
                 self._allow(self.operation_ms, 0)
                 client.check_msg()
@@ -244,10 +244,6 @@ class Worker:
                 suffix, payload, qos, retain = message
                 transport.awaited = qos and PUBACK
                 client.publish("holdfast/" + self._id + "/" + suffix, payload, retain, qos)
-            if self.paused:
-                transport.write(b"\xe0\0")  # DISCONNECT; umqtt would also close at once
-                transport.flush()
-                return
             now = now_ms()
             if pinged:
                 pinged = ticks.diff(transport.heard_ms, asked) < 0

@@ -44,10 +44,15 @@ def main():
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at once")
     parser.add_argument("--markdown", action="store_true", help="the table as docs/fleet.md has it")
+    parser.add_argument(
+        "--summary", action="store_true", help="README.md's table: a fleet that is dropped at once"
+    )
     parser.add_argument("--picture", type=pathlib.Path, default=ROOT / "docs" / "fleet.png")
     arguments = parser.parse_args()
     size, capacity = arguments.chargers, arguments.capacity
     names = arguments.only or list(scenarios.SCENARIOS)
+    if arguments.summary:
+        names = list(report.SUMMED_UP)
     if arguments.million:
         size, capacity = 1_000_000, 5_000
         names = arguments.only or ["dropped-shed", "dropped-fifo", "quarter-shed", "quarter-fifo"]
@@ -67,6 +72,9 @@ def main():
     print(file=sys.stderr)
     order = [job[:2] for job in jobs]
     rows.sort(key=lambda row: order.index((row.scenario, row.rule)))
+    if arguments.summary:
+        print(report.as_summary(rows))
+        return
     print(report.as_markdown(rows) if arguments.markdown else report.as_text(rows))
     figures = ROOT / "build" / "fleet.json"
     figures.parent.mkdir(parents=True, exist_ok=True)
