@@ -17,7 +17,7 @@ lookups between steps see the old list. Run it to its end or close it:
 
 Does not decide when flash may be written (an erase stalls the whole chip): the caller changes keys
 while the contactor is open. What a row looks like is in firmware/access/keys.py, changing the list
-in firmware/key_writer.py.
+in firmware/key_writer.py and key_replacing.py.
 """
 
 from firmware.access import keys
@@ -104,4 +104,4 @@ class KeyFile:
         No more than some 50 of them are in memory at a time. BadKey, and the old list stays, if
         one of them is bad, one card is there twice or they are more than MAX_KEYS.
         """
-        return briefly(_WRITER).steps(self, None, entries, version)
+        return briefly("firmware.key_replacing").steps(self, entries, version)

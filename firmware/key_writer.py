@@ -1,12 +1,9 @@
-"""Pages of the list of keys, and changes: a new file beside the old one, which takes its place.
+"""Pages of the list of keys, and a key more or less: a new file, which takes the old one's place.
 
 Promises: memory for some 50 rows, whatever the length of the list; the list on flash is the old one
 until the new one is complete, and stays so when a change fails. Every row is checked on its way: a
 damaged one is left out and counted in the list's notice. Needed only while keys are shown or
-changed: see briefly.py.
-
-A whole list may come in any order: runs of sorted rows go to a file of their own, which is then
-merged into the new list.
+changed: see briefly.py. A whole new list is in key_replacing.py.
 """
 
 import os
@@ -19,8 +16,7 @@ key_entry = briefly("firmware.access.key_entry")
 pack = key_entry.pack
 seal = key_entry.seal
 
-_RUN = 45  # rows: the root of MAX_KEYS, so that a run takes as much memory as the heads of all runs
-_STEP = 32  # rows read or written between two steps
+STEP = 32  # rows read or written between two steps
 
 
 def entries(files, first, most):
@@ -31,24 +27,31 @@ def entries(files, first, most):
 
 
 def steps(files, adds, what, version):
-    """The steps of KeyFile.adding (`adds` True), removing (False) or replacing (None)."""
+    """The steps of KeyFile.adding (`adds` True) or removing."""
+    return guarded(files, _change(files, adds, what, version))
+
+
+def _change(files, adds, what, version):
+    if adds:
+        row = bytearray(keys.SIZE)
+        pack(what, row)
+        yield from _rewrite(files, key_entry.card(row), row, version)
+    else:
+        if isinstance(what, str):
+            what = uid.parse(what)
+        uid.check(what)
+        if keys.find(files, files.count, what, bytearray(keys.SIZE)) < 0:
+            raise BadKey("uid", "is not on the list: " + uid.masked(what))
+        yield from _rewrite(files, what, None, version)
+
+
+def guarded(files, change):
+    """The steps of a `change`: one change at a time, and nothing but the list is left behind."""
     if files.changing:
         raise BadKey("keys", "are being changed just now: try again")
     files.changing = True
     try:
-        if adds is None:
-            yield from _replacing(files, what, version)
-        elif adds:
-            row = bytearray(keys.SIZE)
-            pack(what, row)
-            yield from _rewrite(files, key_entry.card(row), row, version)
-        else:
-            if isinstance(what, str):
-                what = uid.parse(what)
-            uid.check(what)
-            if keys.find(files, files.count, what, bytearray(keys.SIZE)) < 0:
-                raise BadKey("uid", "is not on the list: " + uid.masked(what))
-            yield from _rewrite(files, what, None, version)
+        yield from change
     finally:
         files.changing = False
         for ending in (".new", ".run"):
@@ -58,7 +61,7 @@ def steps(files, adds, what, version):
                 pass
 
 
-def _promote(files):
+def promote(files):
     """Put the complete file beside the list in its place: one step that nothing can split."""
     files.close()
     try:
@@ -82,12 +85,12 @@ def _rewrite(files, card, new, version):
             damaged += 1
         elif keys.compare(row, card):
             kept += 1
-        if index % _STEP == _STEP - 1:
+        if index % STEP == STEP - 1:
             yield
     if new:
         kept += 1
-    _check_count(kept)
-    salt = _new_salt()
+    check_count(kept)
+    salt = new_salt()
     out = open(files.path + ".new", "wb")
     try:
         header = key_entry.header(kept, version, edited, salt)
@@ -102,7 +105,7 @@ def _rewrite(files, card, new, version):
                 if order:
                     _put(out, row, salt)
                     kept -= 1
-            if index % _STEP == _STEP - 1:
+            if index % STEP == STEP - 1:
                 yield
         if new:
             _put(out, new, salt)
@@ -112,7 +115,7 @@ def _rewrite(files, card, new, version):
         out.write(header)
     finally:
         out.close()
-    _promote(files)
+    promote(files)
     if damaged:
         files.notice = f"{damaged} damaged keys were left out of the list"
 
@@ -122,89 +125,13 @@ def _put(out, row, salt):
     out.write(row)
 
 
-def _check_count(count):
+def check_count(count):
+    """BadKey for more keys than a list can hold."""
     if count > keys.MAX_KEYS:
         raise BadKey("keys", f"must be {keys.MAX_KEYS} at most")
 
 
-def _new_salt():
+def new_salt():
+    """What the CRCs of a new list start from."""
     # below 2^30: a small integer on the board, so that checking a row allocates nothing
     return int.from_bytes(os.urandom(3), "little") + 1
-
-
-def _replacing(files, entries, version):
-    key_entry.check_number("version", version)
-    salt = _new_salt()
-    out = open(files.path + ".run", "wb")
-    try:
-        count = 0
-        run = []
-        for entry in entries:
-            count += 1
-            _check_count(count)
-            row = bytearray(keys.SIZE)
-            pack(entry, row)
-            seal(row, salt)
-            run.append(bytes(row))
-            if len(run) == _RUN:
-                _write_run(out, run)
-                yield
-        _write_run(out, run)
-    finally:
-        out.close()
-    yield
-    source = open(files.path + ".run", "rb")
-    try:
-        yield from _merge(files, source, count, version, salt)
-    finally:
-        source.close()
-    _promote(files)
-
-
-def _write_run(out, run):
-    run.sort()
-    for row in run:
-        out.write(row)
-    run.clear()
-
-
-def _merge(files, source, count, version, salt):
-    # heads[i] is the next row of the i-th run, nexts[i] the index of the one behind it
-    nexts = list(range(0, count, _RUN))
-    heads = [bytearray(keys.SIZE) for _ in nexts]
-    for i in range(len(heads)):
-        _advance(source, count, nexts, heads, i, salt)
-    last = bytearray(keys.SIZE)
-    header = key_entry.header(count, version, False, salt)
-    out = open(files.path + ".new", "wb")
-    try:
-        out.write(header)
-        for n in range(count):
-            least = 0
-            for i in range(1, len(heads)):
-                if heads[i] < heads[least]:
-                    least = i
-            row = heads[least]
-            if last[:11] == row[:11]:
-                raise BadKey("uid", "is there twice: " + uid.masked(key_entry.card(row)))
-            out.write(row)
-            last[:] = row
-            _advance(source, count, nexts, heads, least, salt)
-            if n % _STEP == _STEP - 1:
-                yield
-        out.write(header)
-    finally:
-        out.close()
-
-
-def _advance(source, count, nexts, heads, i, salt):
-    """Read the next row of the i-th run; a finished run leaves the race."""
-    index = nexts[i]
-    row = heads[i]
-    if index == count or index // _RUN != i:
-        row[0] = 255  # behind every card
-        return
-    nexts[i] = index + 1
-    source.seek(index * keys.SIZE)
-    if source.readinto(row) != keys.SIZE or not keys.is_good(row, salt):
-        raise OSError("the flash gave back something else than was written")

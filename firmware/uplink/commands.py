@@ -51,7 +51,10 @@ def obey(uplink, req, content):
         answer = {"req": req, "ok": False, "error": "Value", "reason": str(e)}
     except MemoryError:
         answer = {"req": req, "ok": False, "error": "Memory", "reason": "no memory: try again"}
-    briefly("firmware.uplink.pending").reply(uplink, answer)
+    try:
+        briefly("firmware.uplink.pending").reply(uplink, answer)
+    except MemoryError:
+        uplink.late = answer  # what was asked for is done: only the answer comes again
 
 
 def _charging(uplink):

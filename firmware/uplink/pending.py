@@ -37,7 +37,10 @@ def _work(uplink):
     except (OSError, ValueError, MemoryError) as e:
         answer = {"req": req, "ok": False, "error": "Refused", "reason": str(e)}
     uplink.job = None
-    reply(uplink, answer)
+    try:
+        reply(uplink, answer)
+    except MemoryError:
+        uplink.late = answer
 
 
 def _unlock(uplink, dt_ms):

@@ -48,6 +48,7 @@ class Uplink:
         self.unlocking = None  # the req of a command that waits for the lock
         self.job = None  # steps of a command that takes long, a generator
         self.orders = None  # (req, content) of a command that came and is to be obeyed
+        self.late = None  # an answer for which there was no memory
         self.reboots = False
         self.unlock_ms = 0
         self._pending_ms = 0
@@ -105,9 +106,16 @@ class Uplink:
             self._asked = access.ask_number
             self.outbox.rewind()
         if self.orders:
-            req, content = self.orders
+            orders = self.orders
             self.orders = None
-            briefly("firmware.uplink.commands").obey(self, req, content)
+            try:
+                briefly("firmware.uplink.commands").obey(self, orders[0], orders[1])
+            except MemoryError:
+                self.orders = orders  # not obeyed yet: again in the next round
+        elif self.late:
+            answer = self.late
+            briefly("firmware.uplink.pending").reply(self, answer)
+            self.late = None
         else:
             message = worker.down.take()
             if message:
