@@ -412,7 +412,7 @@ def test_a_name_that_is_not_found(interpreter):
 
 # Memory
 
-MOST = {"code": 8200, "object": 1000, "connected": 3400, "idle_per_min": 500, "message": 1200}
+MOST = {"code": 10800, "object": 1300, "connected": 3400, "idle_per_min": 500, "message": 1200}
 
 
 def test_memory_and_allocations(interpreter, tmp_path):

@@ -1,6 +1,7 @@
-"""What the uplink's worker costs: heap for its code, while it is connected, and for each message.
+"""What the uplink costs: heap for its room's code, while it is connected, and for each message.
 
-Argument: the port of a broker. Prints "name bytes" a line.
+Runs in the form that is flashed, where the room is one module. Argument: the port of a broker.
+Prints "name bytes" a line.
 """
 
 import gc
@@ -9,10 +10,9 @@ import time
 
 import umqtt.simple  # noqa: F401 -- built into the device's firmware: it does not count
 
-import firmware.clock
-import firmware.ticks  # noqa: F401 -- the charger has them anyway
+import firmware.access.authorization
+import firmware.app  # noqa: F401 -- the charger has both anyway
 from firmware.briefly import briefly
-from firmware.uplink import backoff
 
 _IDLE_MS = 3000
 _TICK_MS = 16
@@ -42,13 +42,12 @@ def idle(ms):
     return gc.mem_alloc() - before
 
 
-rules = backoff.Backoff(1)
 before = used()
-from firmware.uplink import worker as worker_module
+from firmware.uplink import uplink as room
 
 after = used()
 print("code", after - before)
-worker = worker_module.Worker("test-1", rules, draw)
+worker = room.Worker("test-1", room.Backoff(1), draw)  # type: ignore[attr-defined]
 print("object", used() - after)
 before = used()
 briefly("firmware.uplink.broker").choose(worker, "127.0.0.1", int(sys.argv[1]), False, "", "")
