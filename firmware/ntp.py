@@ -30,7 +30,14 @@ async def run(task, settings, clock):
             await asyncio.sleep_ms(_ROUND_MS)
             left = max(0, left - 1)
         answer = []
-        _thread.start_new_thread(_ask, (settings.ntp_host, answer))
+        try:
+            # Not in the thread: the file system is not made for two, and a search in it by one
+            # spoils what the other reads and writes.
+            import ntptime
+        except ImportError:
+            answer.append(None)
+        else:
+            _thread.start_new_thread(_ask, (ntptime, settings.ntp_host, answer))
         while not answer:
             task.beat()
             await asyncio.sleep_ms(_ROUND_MS)
@@ -41,11 +48,9 @@ async def run(task, settings, clock):
             wait_s, retry_s = retry_s, min(retry_s * 2, _LONGEST_RETRY_S)
 
 
-def _ask(host, answer):
+def _ask(ntptime, host, answer):
     now_s = None
     try:
-        import ntptime
-
         ntptime.host = host
         now_s = ntptime.time()
     except Exception:  # noqa: BLE001 -- whatever it is, it must not end the thread in silence
