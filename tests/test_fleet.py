@@ -178,7 +178,9 @@ def test_the_readme_has_the_figures_of_the_page():
         for line in lines(part)[2:]:
             wanted.setdefault(line[0], [line[0]]).extend(line[1:4])
     assert list(wanted) == list(scenarios.SCENARIOS["dropped-shed"].rules)
-    part = (ROOT / "README.md").read_text().partition("docs/fleet.png)")[2].partition("--summary")[0]
+    part = (
+        (ROOT / "README.md").read_text().partition("docs/fleet.png)")[2].partition("--summary")[0]
+    )
     assert lines(part)[2:] == list(wanted.values())
     rows = [run(name, OURS, (1000, 5)) for name in report.SUMMED_UP]
     assert lines(report.as_summary(rows))[0] == lines(part)[0]

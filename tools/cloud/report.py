@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from tools.cloud import messages
-from tools.cloud.store import ACKED_EARLIER, Store
+from tools.cloud.store import ACKED_AND_GONE, ACKED_EARLIER, Store
 
 from firmware.journal import times  # isort: skip
 
@@ -245,7 +245,7 @@ def _gap(epoch: Any, hole: tuple[int, int], present: bool) -> dict[str, Any]:
 
 def _lost(epoch: Any, hole: tuple[int, int, str]) -> dict[str, Any]:
     first, last, why = hole
-    note = why if why == ACKED_EARLIER else f"the charger says: {why}"
+    note = why if why.startswith(ACKED_EARLIER) else f"the charger says: {why}"
     return {**_of(epoch), "what": "lost", "first_seq": first, "last_seq": last, "note": note}
 
 
@@ -284,6 +284,29 @@ def _odd(store: Store, epoch: Any) -> list[dict[str, Any]]:
     ):
         place = {"first_seq": row["seq"], "last_seq": row["seq"]}
         found.append({**_of(epoch), "what": "unreadable", **place, "note": row["problem"]})
+    return found
+
+
+def notes(store: Store, charger: str) -> list[str]:
+    """What an operator must know of a charger beside its state, in a few words each."""
+    found = []
+    where = " WHERE charger = ?"
+    epochs, returns = store.db.execute(
+        "SELECT count(*), coalesce(sum(returns), 0) FROM epochs" + where, (charger,)
+    ).fetchone()
+    if returns:
+        found.append(f"two chargers with this id? {epochs} journals take turns")
+    elif epochs > 1:
+        found.append("journal formatted" + (f" {epochs - 1} times" if epochs > 2 else ""))
+    for row in store.db.execute("SELECT epoch FROM epochs" + where, (charger,)).fetchall():
+        missing = store.to_refill(charger, row["epoch"])[1]
+        if missing:
+            found.append(f"this database lost {missing} records; the charger may have them")
+    gone = store.db.execute(
+        "SELECT count(*) FROM lost" + where + " AND why = ?", (charger, ACKED_AND_GONE)
+    ).fetchone()[0]
+    if gone:
+        found.append("records that an earlier database had are gone")
     return found
 
 

@@ -112,9 +112,7 @@ SUMMED_UP = {"dropped-shed": "shedding", "dropped-fifo": "FIFO"}
 
 def as_summary(rows):
     """README.md's table: peak, attempts and 95 % before the two kinds of cloud, a line a rule."""
-    groups = [
-        {row.rule: cells(row) for row in rows if row.scenario == name} for name in SUMMED_UP
-    ]
+    groups = [{row.rule: cells(row) for row in rows if row.scenario == name} for name in SUMMED_UP]
     head = [f"{what} ({kind})" for kind in SUMMED_UP.values() for what in HEADER[1:4]]
     lines = [[rule, *(cell for group in groups for cell in group[rule][1:4])] for rule in groups[0]]
     out = ["| " + " | ".join([HEADER[0], *head]) + " |", "| --- |" + " ---: |" * len(head)]
