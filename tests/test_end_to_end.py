@@ -215,8 +215,8 @@ def judge(notes, database, journal):
     print(f"{len(notes)} sessions, {cuts} cut by power, {len(records)} records, {total_wh} Wh")
 
 
-# In the memory of a chip the charger with its cloud has little to spare yet, and a record may wait for
-# it longer than a test does. Without the mark both tests run there as well.
+# In the memory of a chip the charger with its cloud has little to spare yet, and a record may
+# wait for it longer than a test does. Without the mark both tests run there as well.
 _NO_ROOM = pytest.mark.skip(reason="a chip's memory is too small for charger and cloud as yet")
 on_each = pytest.mark.parametrize("name", ["packaged", pytest.param("board", marks=_NO_ROOM)])
 

@@ -125,9 +125,19 @@ def _holes(
         if seq > at:
             free.append((at, seq - 1))
         at = seq + 1
+    # What the charger says of a number counts more than what was assumed of a whole range.
+    missing, lost = _fill(free, [row for row in told if row["why"] != ACKED_EARLIER])
+    missing, assumed = _fill(missing, [row for row in told if row["why"] == ACKED_EARLIER])
+    return missing, sorted(lost + assumed)
+
+
+def _fill(
+    holes: list[tuple[int, int]], told: list[Any]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
+    """What of the holes is not in the ranges `told`, which are in order, and what is, and why."""
     missing: list[tuple[int, int]] = []
     lost: list[tuple[int, int, str]] = []
-    for first, end in free:
+    for first, end in holes:
         at = first
         for row in told:
             if row["last"] < at or row["first"] > end:
