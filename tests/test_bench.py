@@ -1,17 +1,21 @@
 """The bench: every action of the contract, what it refuses, and how it starts and ends."""
 
 import asyncio
+import csv
+import io
 import json
 import os
+import shlex
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 from microdot.test_client import TestClient
 
 from firmware.settings_file import encode
-from tests.bench_process import RunningBench, start, wait_until_gone
+from tests.bench_process import ROOT, RunningBench, start, wait_until_gone
 from tools.bench import broker, flash, server, surroundings
 from tools.bench.ports import PortError, choose_ports
 from tools.bench.surroundings import FAULTS, Surroundings
@@ -410,6 +414,52 @@ def test_a_card_lies_there_for_a_second(bench):
     status, content = bench.post("tap", uid="04A2B3C4")
     assert status == 409 and "power" in content["error"]
     assert bench.hardware()["card"] is None
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(300)
+def test_the_cloud_has_the_sessions_and_commands_the_charger(tmp_path):
+    """With the commands that an operator types, beside the bench of `make run`."""
+    with RunningBench(tmp_path, INTERPRETER="packaged") as bench:
+        report = shlex.split(bench.ready["report"])
+
+        def cloud(*arguments):
+            python, dash_m, module, _, *database = report
+            command = [python, dash_m, module, *arguments, *database]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+            return done.stdout
+
+        def sessions():
+            found = csv.DictReader(io.StringIO(cloud("report", "--csv")))
+            return [row for row in found if row["what"] == "session"]
+
+        its_id = bench.ready["id"]
+        bench.wait_for_charger("the cloud answers", lambda s: s["online"], 60)
+        bench.post("plug", cable_a=32)
+        bench.post("car", state="C", draw_a=32)
+        bench.wait_for("16 A flow", lambda hw: hw["current_ma"] > 15000)
+
+        assert json.loads(cloud("send", its_id, "limit", "10", "5m"))["ok"]
+        limited = bench.wait_for("10 A are offered", lambda hw: hw["duty_permille"] in (166, 167))
+        assert limited["contactor"] == "closed"
+        bench.wait_for("10 A flow", lambda hw: 9000 < hw["current_ma"] <= 10100)
+        bench.wait_for("energy is counted", lambda hw: hw["energy_wh"] > limited["energy_wh"])
+
+        answer = json.loads(cloud("send", its_id, "unlock"))
+        assert answer["ok"] and answer["locked"] is False
+        open_now = bench.hardware()
+        assert open_now["contactor"] == "open" and open_now["lock"] == "unlocked"
+        assert bench.post("unplug")[0] == 200
+
+        deadline = time.monotonic() + 60
+        while not (rows := sessions()) or rows[0]["complete"] != "yes":
+            assert time.monotonic() < deadline, rows
+            time.sleep(0.2)
+        (row,) = rows
+        assert row["charger"] == its_id and row["reason"] == "UnlockCommand"
+        assert abs(int(row["energy_wh"]) - bench.hardware()["energy_wh"]) <= 2
+        assert its_id in cloud("chargers") and its_id in cloud("report")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

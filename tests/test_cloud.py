@@ -34,7 +34,7 @@ from tools.cloud import cloud as cloud_module
 from tools.cloud import messages, report
 from tools.cloud.cloud import Cloud, Message
 from tools.cloud.serve import Hint
-from tools.cloud.store import ACKED_EARLIER, Store, StoreError
+from tools.cloud.store import ACKED_AND_GONE, ACKED_EARLIER, Store, StoreError
 
 from firmware.uplink.backoff import hint_s  # isort: skip
 
@@ -387,6 +387,37 @@ def test_a_lost_database(port, tmp_path):
             assert charger.ack() == 120
             assert "1..40" in cloud.run("report") and ACKED_EARLIER in cloud.run("report")
     assert len(kept(database, "c-1")) == 80
+
+
+def test_what_a_lost_database_had_is_asked_for_until_it_is_there(desk):
+    """Also when the connection ends in between; what the charger has no more is asked for once."""
+    report_of = status("c-1", 9, acked=100, last_seq=100)
+    desk.hear("c-1/status", report_of)
+    assert desk.take("/ack") == [{"epoch": 9, "through": 0}]
+    assert desk.store.to_refill("c-1", 9) == (1, 100)
+    desk.hear("c-1/events", {"epoch": 9, "records": [record(seq) for seq in range(1, 41)]})
+    assert desk.take("/ack") == [{"epoch": 9, "through": 100}]
+    desk.hear("c-1/status", {"online": False})
+    desk.hear("c-1/status", report_of)
+    acks = [message["through"] for topic, message, *_ in desk.sent if topic == "c-1/ack"]
+    assert acks == [40, 100]
+    desk.wait(1)
+    assert sum(its["records"] for its in desk.take("/grant")) >= 60
+    assert report.notes(desk.store, "c-1") == [
+        "this database lost 60 records; the charger may have them"
+    ]
+    gone = {"seq": 41, "lost": [41, 60], "why": "Acked"}
+    rest = [record(seq) for seq in range(61, 101)]
+    desk.hear("c-1/events", {"epoch": 9, "records": [gone, *rest]})
+    assert desk.store.to_refill("c-1", 9) == (0, 0)
+    desk.sent.clear()
+    desk.hear("c-1/status", {"online": False})
+    desk.hear("c-1/status", report_of)
+    assert desk.take("/ack") == [{"epoch": 9, "through": 100}]
+    (lost,) = [row for row in report.rows(desk.store) if row["what"] == "lost"]
+    assert (lost["first_seq"], lost["last_seq"]) == (41, 60)
+    assert lost["note"] == ACKED_AND_GONE
+    assert report.notes(desk.store, "c-1") == ["records that an earlier database had are gone"]
 
 
 def test_an_intact_database_is_never_taken_for_lost(desk):

@@ -46,6 +46,18 @@ class Cursor:
         self.lost_from = self.lost_to = 0
         self.base_boot = 0
         self._layout = -1
+        self.offset = self._end = self._kind = 0
+
+    def place(self):
+        """Where it stands, for `go_to` of another cursor; it begins with `seq`."""
+        return (
+            self.seq, self._layout, self.sector, self.offset, self._end, self._kind, self.damaged
+        )  # fmt: skip
+
+    def go_to(self, place):
+        """Go on where another cursor stood, without the way from the beginning of its sector."""
+        if place[2] >= 0 and self.enter(place[2]):
+            self.seq, self._layout, _, self.offset, self._end, self._kind, self.damaged = place
 
     def step(self):
         """AGAIN, RECORD, LOST or AT_END; more may come after AT_END."""

@@ -10,22 +10,29 @@ from firmware.clock import text
 
 _MOST_RECORDS = const(25)
 _MOST_BYTES = const(1200)  # of the records of one batch, the last of them left out
-_MOST_STEPS = const(200)  # of the cursor: what is not found by then is looked for the next time
+_MOST_WORK = const(28)  # what is not found by then is looked for the next time
+_SEARCH = const(7)  # a step of the cursor that passes over records, beside one that finds a record
 _SESSION = ("session_start", "checkpoint", "session_end", "session_closed")
 
 
-def send(journal, first, last, mailbox):
-    """Put the records from `first` on, up to `last`, into `mailbox`; the last that is in it.
+def send(outbox, first, last):
+    """Put the records from `first` on, up to `last`, into the mailbox; the last that is in it.
 
-    At most two messages: <id>/sessions and <id>/events. first - 1 if there is nothing yet.
+    At most two messages: <id>/sessions and <id>/events. first - 1 if there is nothing yet. The
+    outbox keeps where the cursor came to: to find it again takes up to a whole sector's reading.
     """
+    journal = outbox.journal
     reading = briefly("firmware.journal.cursor")
     fields = briefly("firmware.journal.fields")
     cursor = reading.Cursor(journal, first)
+    if outbox.place and outbox.place[0] == first:
+        cursor.go_to(outbox.place)
     bodies = {}
     count = size = 0
     sent = first - 1
-    for _ in range(_MOST_STEPS):
+    work = _MOST_WORK
+    while work > 0:
+        work -= 1
         if count == _MOST_RECORDS or size > _MOST_BYTES or cursor.seq > last:
             break
         found = cursor.step()
@@ -46,8 +53,9 @@ def send(journal, first, last, mailbox):
                     record[name] = binascii.hexlify(record[name]).decode().upper()
             sent = cursor.record_seq
         else:
+            work -= _SEARCH - 1
             continue
-        line = json.dumps(record)
+        line = json.dumps(record, separators=(",", ":"))
         size += len(line)
         count += 1
         if topic in bodies:
@@ -55,7 +63,8 @@ def send(journal, first, last, mailbox):
         else:
             bodies[topic] = bytearray(f'{{"epoch":{journal.epoch},"records":['.encode())
         bodies[topic].extend(line.encode())
+    outbox.place = cursor.place()
     for topic, body in bodies.items():
         body.extend(b"]}")
-        mailbox.put((topic, body, 1, False))
+        outbox.mailbox.put((topic, body, 1, False))
     return sent

@@ -89,6 +89,7 @@ def _ack(uplink, content):
                 through, journal.acked
             )
             uplink.charger.recorder.append("notice", "CloudForgot", through)
+        uplink.outbox.resend(through)  # what is still on flash
     else:
         uplink.notice = None
         journal.ack(epoch, through)

@@ -27,7 +27,9 @@ class Outbox:
         self.mailbox = mailbox
         self.draw = draw
         self.granted = -1
+        self.place = None  # where the last batch ended, see batch.py
         self._backlog = 0  # all before this was sent in this connection, or acked
+        self._again = 0  # up to here what was acked goes up again
         self._live = 0  # the same for what is new since it began
         self._began = 0  # the last record when it began
         self._wait_ms = 0
@@ -46,6 +48,12 @@ class Outbox:
         """The cloud takes so many records of the backlog from now on."""
         self.granted = records
 
+    def resend(self, after):
+        """All that was sent goes up again, as granted, from behind this number: acked or not."""
+        self._backlog = after
+        self._again = self.journal.acked
+        self._began = self._live
+
     def step(self, dt_ms):
         """Put the next batch into the mailbox, if one is due and there is room for it.
 
@@ -60,9 +68,9 @@ class Outbox:
             self._quiet_ms = 0
         elif self._quiet_ms > _AGAIN_MS:
             self._quiet_ms = 0
-            self._backlog = acked
-            self._began = self._live
-        self._backlog = max(self._backlog, acked)
+            self.resend(acked)
+        if self._backlog >= self._again:
+            self._backlog = max(self._backlog, acked)
         if len(self.mailbox) >= _ROOM:
             return
         if self._live < journal.last_seq:
@@ -83,4 +91,4 @@ class Outbox:
 
     def _send(self, first, last):
         """Send records from `first` on, up to `last` at most; the last that was sent."""
-        return briefly("firmware.uplink.batch").send(self.journal, first, last, self.mailbox)
+        return briefly("firmware.uplink.batch").send(self, first, last)

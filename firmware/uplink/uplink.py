@@ -19,6 +19,7 @@ from firmware.permission import FINISHED, PLUGGED, stage_of
 from firmware.uplink.backoff import NEEDS_CLOUD, STUCK
 
 _ROUND_MS = const(50)
+_HALF_MS = const(25)
 _FRESH_MS = const(75000)  # two heartbeats of 30 s may be missed
 _STATUS_APART_MS = const(3000)
 _PENDING_MS = const(150)
@@ -68,10 +69,14 @@ class Uplink:
         while True:
             task.beat()
             self.look()
-            await asyncio.sleep_ms(_ROUND_MS)
+            # Each of the two may last as long as a tick: not one after the other.
+            await asyncio.sleep_ms(_HALF_MS)
+            if self.charger.access.online:
+                self.outbox.step(_ROUND_MS)
+            await asyncio.sleep_ms(_HALF_MS)
 
     def look(self):
-        """One round: messages in, what has changed out."""
+        """One round: a message in, what has changed out, but for the records of the journal."""
         charger, worker, access = self.charger, self.worker, self.charger.access
         now = clock.now_ms()
         dt_ms = max(0, ticks.diff(now, self._ms))
@@ -120,7 +125,7 @@ class Uplink:
             message = worker.down.take()
             if message:
                 briefly("firmware.uplink.inbox").receive(self, message[0], message[1])
-        access.online = connected and self.unheard_ms < _FRESH_MS
+        access.online = connected and self.unheard_ms < _FRESH_MS and not self.until_s
         if access.online:
             self.online_s = charger.clock.uptime_s
         self._pending_ms += dt_ms
@@ -135,8 +140,6 @@ class Uplink:
             uid = access.number(access.asks).hex().upper()
             self.publish("authorize", {"req": access.ask_number, "uid": uid}, 0)
         self._tell_status(dt_ms)
-        if access.online:
-            self.outbox.step(dt_ms)
         if self.reboots and not len(worker.up):
             worker.stop()
             charger.reboot()

@@ -122,6 +122,10 @@ def while_it_changes():
                 except StopIteration:
                     backwards = None
             else:
+                if random.getrandbits(2) == 0:  # another one goes on
+                    place = cursor.place()
+                    cursor = reading.Cursor(journal, place[0])
+                    cursor.go_to(place)
                 before = cursor.seq
                 found = cursor.step()
                 if found == reading.RECORD:
@@ -155,6 +159,17 @@ def bounded():
                 break
     print("most bytes of a step", most)
     assert most <= 1024
+    # Who goes on where another one stood does not search, however far that is into its sector.
+    cursor = reading.Cursor(journal, 1)
+    for seq in range(1, 1500):
+        while True:
+            place = cursor.place()
+            cursor = reading.Cursor(journal, place[0])
+            cursor.go_to(place)
+            before = nor.bytes_read
+            if cursor.step() == reading.RECORD:
+                assert cursor.record_seq == seq and nor.bytes_read - before <= 2 * 96
+                break
 
 
 def bad_input():

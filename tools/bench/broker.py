@@ -17,15 +17,18 @@ _ANSWERS_WITHIN_S = 5.0
 
 
 class Broker:
-    """A running Mosquitto. Raises BrokerError when it cannot be started."""
+    """A running Mosquitto. Raises BrokerError when it cannot be started.
 
-    def __init__(self, port: int, folder: Path):
+    `more` are further lines of its configuration, such as another listener's.
+    """
+
+    def __init__(self, port: int, folder: Path, more: tuple[str, ...] = ()):
         program = _program()
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "mosquitto.conf"
         config.write_text(
             f"listener {port} {LOOPBACK}\nallow_anonymous true\npersistence false\n"
-            "log_dest stderr\nconnection_messages true\n"
+            "log_dest stderr\nconnection_messages true\n" + "".join(line + "\n" for line in more)
         )
         self._program = Companion([program, "-c", str(config)], folder / "mosquitto.log")
         if not _answers(port):

@@ -5,8 +5,10 @@ The baseline sends the same records as umqtt.simple users do: one QoS 1 publish 
 
 from __future__ import annotations
 
+import getpass
 import json
 import pathlib
+import statistics
 import subprocess
 import tempfile
 import time
@@ -21,6 +23,7 @@ from tools.virtual import image, process
 from tools.virtual.process import STOCK_PARTITIONS, VirtualBoard
 
 RECORDS = 10000
+PLAIN = 1000  # of the same records, one by one: it takes 45 s, and nothing changes after that
 _JOURNAL = 0x380000
 PARTITIONS = (
     *STOCK_PARTITIONS[:-1],
@@ -37,8 +40,28 @@ SETTINGS = {
     "ntp_host": "",
     "watchdog_s": 60,
 }
-_GAP = "result = charger.take_longest_gap_ms()"
-_WATCH_S = 4
+# The charger's own count starts anew with each status that it publishes.
+_METER = """
+from firmware import ticks
+tick = charger.tick
+gap = main.gap = [-1, 0]
+
+def metered(now):
+    if gap[0] >= 0:
+        gap[1] = max(gap[1], ticks.diff(now, gap[0]))
+    gap[0] = now
+    tick(now)
+
+charger.tick = metered
+result = 0
+"""
+_GAP = """
+result = main.gap[1]
+main.gap[1] = 0
+"""
+_SPAN_S = 4
+_SPANS = 3
+_LOOK_S = 0.1
 _RECORD = """
 from firmware.briefly import briefly
 journal = charger.recorder.journal
@@ -51,17 +74,16 @@ result = 0
 
 # A checkpoint of a session, as it goes up; each in a message of its own.
 _PLAIN = """
-import sys
 import time
 from umqtt.simple import MQTTClient
-client = MQTTClient("plain", "127.0.0.1", int(sys.argv[1]))
+client = MQTTClient("plain", "127.0.0.1", int(%r))
 client.connect()
-line = sys.argv[2]
+line = %r
 size = 0
 began = time.ticks_ms()
-for n in range(int(sys.argv[3])):
+for n in range(%d):
     client.pid &= 0x7FFF
-    payload = '{"epoch":1,"records":[' + line.replace("10000", str(n + 1)) + "]}"
+    payload = '{"epoch":1234567890,"records":[' + line + "]}"
     client.publish("holdfast/plain/sessions", payload, qos=1)
     size += len(payload) + len("holdfast/plain/sessions") + 7
 print(time.ticks_diff(time.ticks_ms(), began), size)
@@ -73,6 +95,7 @@ class _Cloud:
 
     def __init__(self, port):
         self.seen = set()
+        self.through = 0
         self.last = ""
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="cloud")
         self.client.on_message = self._take
@@ -95,81 +118,163 @@ class _Cloud:
             self.seen.add(record["seq"])
             if record.get("kind") == "checkpoint":
                 self.last = json.dumps(record, separators=(",", ":"))
-        self.say("bench/ack", epoch=content["epoch"], through=max(self.seen))
+        while self.through + 1 in self.seen:
+            self.through += 1
+        self.say("bench/ack", epoch=content["epoch"], through=self.through)
 
     def close(self):
         self.client.disconnect()
         self.client.loop_stop()
 
 
-def _gap_ms(board, seconds=_WATCH_S):
-    """The longest time between two ticks in the next seconds."""
-    ask(board, _GAP)
-    time.sleep(seconds)
-    return ask(board, _GAP)
+class _Rig:
+    """A charger on the virtual board, its way to a broker with and without TLS, and a cloud."""
+
+    def __init__(self, folder):
+        self.port, tls_port = free_port(), free_port()
+        certificate, key = _certificate(folder)
+        listener = (
+            f"listener {tls_port} 127.0.0.1", f"certfile {certificate}", f"keyfile {key}",
+            # As root it would give its rights away, and with them those to the key.
+            f"user {getpass.getuser()}",
+        )  # fmt: skip
+        self.broker = Broker(self.port, folder, listener)
+        self.link = Link(self.port)
+        self.cloud = _Cloud(self.port)
+        files = image.charger_files("packaged") | {"tls/ca.pem": certificate.read_bytes()}
+        flash = image.build_image(folder / "flash", "packaged", files, SETTINGS, PARTITIONS)
+        hosts = {
+            "cloud.bench": ("127.0.0.1", self.link.port),
+            "tls.bench": ("127.0.0.1", tls_port),
+            "hint.bench": ("127.0.0.1", 0),
+        }
+        self.board = VirtualBoard(
+            "packaged", flash, ports={80: free_port()}, hosts=hosts, partitions=PARTITIONS
+        )
+
+    def close(self):
+        self.board.close()
+        self.cloud.close()
+        self.link.close()
+        self.broker.close()
+
+    def worker(self, expression):
+        return ask(self.board, f"worker = charger.uplink.worker\nresult = worker.{expression}")
+
+    def reach(self, there):
+        self.board.set_world(cloud=there)
+        self.link.set(True, there)
+
+    def settle(self):
+        """Connected, and online."""
+        _wait(lambda: self.worker("state") == "connected", 60)
+        self.cloud.beat()
+        _wait(lambda: ask(self.board, "result = charger.access.online"), 30)
+
+    def look(self):
+        """What watching costs the charger, in each of the states alike."""
+        self.worker("state")
+        time.sleep(_LOOK_S)
+
+    def gap_ms(self, during):
+        """Longest time between two ticks in four seconds: the median of some such spans.
+
+        `during` is called over and over meanwhile.
+        """
+        found = []
+        for _ in range(_SPANS):
+            ask(self.board, _GAP)
+            end = time.monotonic() + _SPAN_S
+            while time.monotonic() < end:
+                during()
+            found.append(ask(self.board, _GAP))
+        return statistics.median(found)
+
+    def attempt(self, count):
+        """Let the charger make another attempt at once, and wait until `count` has grown."""
+        before = self.worker(count)
+        again = "backoff.stable(), setattr(worker, 'target', worker.target[:2] + worker.target[2:])"
+        self.worker(again)
+        deadline = time.monotonic() + 30
+        while self.worker(count) == before:
+            assert time.monotonic() < deadline, "no attempt"
+            time.sleep(_LOOK_S)
+
+
+def _certificate(folder):
+    """A certificate for tls.bench that is its own authority, and its key: two files."""
+    certificate, key = folder / "tls.pem", folder / "tls_key.pem"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    name = ("-subj", "/CN=tls.bench", "-addext", "subjectAltName=DNS:tls.bench")
+    files = ("-keyout", key, "-out", certificate)
+    command = ["openssl", "req", "-x509", *curve, *name, "-days", "2", *files]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return certificate, key
 
 
 def measure():
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        port = free_port()
-        broker = Broker(port, folder)
-        link = Link(port)
-        cloud = _Cloud(port)
+        rig = _Rig(pathlib.Path(name))
         try:
-            return _measure(folder, port, link, cloud)
+            return _measure(rig)
         finally:
-            cloud.close()
-            link.close()
-            broker.close()
+            rig.close()
 
 
-def _measure(folder, port, link, cloud):
-    flash = image.build_image(
-        folder / "flash", "packaged", image.charger_files("packaged"), SETTINGS, PARTITIONS
-    )
-    hosts = {"cloud.bench": ("127.0.0.1", link.port), "hint.bench": ("127.0.0.1", 0)}
-    with VirtualBoard(
-        "packaged", flash, ports={80: free_port()}, hosts=hosts, partitions=PARTITIONS
-    ) as board:
-        board.set_world(cloud=False)
-        link.set(True, False)
-        board.power_on()
-        board.wait_serial("holdfast: running", 30)
-        idle_ms = _gap_ms(board)
-        refused_ms = _gap_ms(board)  # the link refuses every attempt
-        for _ in range(RECORDS // 500):
-            ask(board, _RECORD)
-        last = ask(board, "result = charger.recorder.journal.last_seq")
-        board.set_world(cloud=True)
-        link.set(True, True)
-        ask(board, "charger.uplink.worker.backoff.failures = 0\nresult = 0")
-        ask(board, _GAP)
-        _wait(lambda: _beat(cloud, ask(board, "result = charger.uplink.worker.state")), 600)
-        _wait(lambda: ask(board, "result = charger.access.online"), 60)
-        connecting_ms = ask(board, _GAP)
-        up = link.bytes_up
-        began = time.monotonic()
-        cloud.say("bench/grant", records=RECORDS * 2)
-        _wait(lambda: len(cloud.seen) >= last, 600)
-        took_s = time.monotonic() - began
-        size = link.bytes_up - up
-        uploading_ms = ask(board, _GAP)
-    plain_s, plain_size = _plain(port, cloud.last)
+def _measure(rig):
+    board = rig.board
+    board.power_on()
+    board.wait_serial("holdfast: running", 30)
+    ask(board, _METER)
+    rig.settle()
+    idle_ms = rig.gap_ms(rig.look)
+    rig.reach(False)
+    refused_ms = rig.gap_ms(lambda: rig.attempt("backoff.failures"))
+    rig.reach(True)
+    rig.settle()
+    connecting_ms = rig.gap_ms(lambda: rig.attempt("connections"))
+    _choose(rig, "tls.bench", True)
+    tls_ms = rig.gap_ms(lambda: rig.attempt("connections"))
+
+    rig.reach(False)
+    _choose(rig, "cloud.bench", False)
+    for _ in range(RECORDS // 500):
+        ask(board, _RECORD)
+    last = ask(board, "result = charger.recorder.journal.last_seq")
+    rig.reach(True)
+    rig.settle()
+    up = rig.link.bytes_up
+    began = time.monotonic()
+    rig.cloud.say("bench/grant", records=RECORDS * 2)
+    uploading_ms = rig.gap_ms(rig.look)
+    assert rig.cloud.through < last, "it was all uploaded before the gap was measured"
+    _wait(lambda: rig.cloud.through >= last, 600)
+    took_s = time.monotonic() - began
+    size = rig.link.bytes_up - up
+    plain_s, plain_size = _plain(rig.port, rig.cloud.last)
+
     named = "one QoS 1 publish a record"
-    return [
-        Row(f"records a second, {last:,} of them", last / took_s, "1/s", named, RECORDS / plain_s),
-        Row("bytes on the wire a record", size / last, "B", named, plain_size / RECORDS),
-        Row("longest tick gap while refused", refused_ms, "ms", "idle", idle_ms),
-        Row("longest tick gap while connecting", connecting_ms, "ms", "idle", idle_ms),
-        Row("longest tick gap while uploading", uploading_ms, "ms", "idle", idle_ms),
+    rows = [
+        Row(f"records a second, {last:,} of them", last / took_s, "1/s", named, PLAIN / plain_s),
+        Row("bytes on the wire a record", size / last, "B", named, plain_size / PLAIN),
     ]
+    for what, value in (
+        ("being refused", refused_ms),
+        ("connecting", connecting_ms),
+        ("connecting through TLS", tls_ms),
+        ("uploading", uploading_ms),
+    ):
+        rows.append(Row(f"longest tick gap while {what}", value, "ms", "idle", idle_ms))
+    return rows
 
 
-def _beat(cloud, state):
-    if state == "connected":
-        cloud.beat()
-    return state == "connected"
+def _choose(rig, host, tls):
+    """Another broker, and connected to it if it is there."""
+    changes = {"cloud_host": host, "cloud_tls": tls}
+    ask(rig.board, f"charger.settings.set_many({changes!r})\nresult = 0")
+    _wait(lambda: rig.worker("place")[0] == host, 10)
+    if rig.board.world["cloud"]:
+        _wait(lambda: rig.worker("state") == "connected", 60)
 
 
 def _wait(condition, seconds):
@@ -182,16 +287,8 @@ def _wait(condition, seconds):
 
 def _plain(port, line):
     """[seconds, bytes] of the baseline, on the same broker."""
-    record = json.loads(line)
-    record["seq"] = 10000
     done = subprocess.run(
-        [
-            process.interpreter_path("packaged"),
-            "-c",
-            _PLAIN.replace("sys.argv[1]", repr(str(port)))
-            .replace("sys.argv[2]", repr(json.dumps(record, separators=(",", ":"))))
-            .replace("sys.argv[3]", str(RECORDS)),
-        ],
+        [process.interpreter_path("packaged"), "-c", _PLAIN % (str(port), line, PLAIN)],
         env={"MICROPYPATH": f"{process.ROOT / 'lib'}:.frozen"},
         capture_output=True,
         text=True,

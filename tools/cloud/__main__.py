@@ -322,6 +322,7 @@ def _chargers(options: argparse.Namespace) -> None:
                 "firmware": status.get("firmware"),
                 "clock": (status.get("clock") or {}).get("quality"),
                 "malformed": row["refused"],
+                "notes": report.notes(store, row["id"]),
             }
         )
     if options.json:
@@ -329,7 +330,10 @@ def _chargers(options: argparse.Namespace) -> None:
         return
     words = {True: "yes", False: "no", None: "?"}
     head = (*lines[0],) if lines else ("id",)
-    shown = [tuple({**line, "online": words[line["online"]]}.values()) for line in lines]
+    shown = [
+        (*{**line, "online": words[line["online"]], "notes": "; ".join(line["notes"])}.values(),)
+        for line in lines
+    ]
     print(report.table(head, shown), end="")
 
 

@@ -62,6 +62,7 @@ class Charger:
     epoch: int | None = None
     last_seq: int = 0
     through: int = 0
+    refill: int = 0  # so many that an earlier database had acked may still come
     status: str | None = None
     refused: int = 0
     refusal: str | None = None
@@ -163,6 +164,8 @@ class Cloud:
             its = self.chargers[name]
             if its.epoch == epoch:
                 its.through = through
+                if its.refill:
+                    its.refill = self.store.to_refill(name, epoch)[1]
         for name, count in came.items():
             self.grants.came(name, count, self._clock())
             if self._pending(name):
@@ -245,7 +248,7 @@ class Cloud:
             elif what == "back":
                 self._say(f"{charger.id}: an epoch came back: two chargers with one id?")
             charger.epoch = epoch
-            charger.last_seq = charger.through = 0
+            charger.last_seq = charger.through = charger.refill = 0
             # In the same transaction as what belongs to it.
             self.store.save_charger(id=charger.id, seen_s=charger.seen_s, epoch=epoch)
 
@@ -316,7 +319,14 @@ class Cloud:
             now_s = self._wall()
             self.store.add_lost(charger.id, epoch, through + 1, acked, ACKED_EARLIER, now_s)
             charger.through = self.store.advance(charger.id, epoch)
-        elif arrived or acked < through:
+            charger.refill = self.store.to_refill(charger.id, epoch)[1]
+        elif arrived:
+            first, charger.refill = self.store.to_refill(charger.id, epoch)
+            if charger.refill:  # it was on the way when the connection ended
+                its = {"epoch": epoch, "through": first - 1}
+                self._send(f"{charger.id}/ack", its)
+            self._ack(charger)
+        elif acked < through:
             self._ack(charger)
         if self._pending(charger.id):
             self.grants.ask(charger.id)
@@ -468,7 +478,8 @@ class Cloud:
 
     def _pending(self, name: str) -> int:
         charger = self.chargers[name]
-        return max(0, charger.last_seq - charger.through) if charger.connected else 0
+        waits = max(0, charger.last_seq - charger.through) + charger.refill
+        return waits if charger.connected else 0
 
     def _write(self, **settings: Any) -> None:
         with self.store.transaction():

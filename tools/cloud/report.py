@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from tools.cloud import messages
-from tools.cloud.store import ACKED_EARLIER, Store
+from tools.cloud.store import ACKED_AND_GONE, ACKED_EARLIER, Store
 
 from firmware.journal import times  # isort: skip
 
@@ -125,9 +125,19 @@ def _holes(
         if seq > at:
             free.append((at, seq - 1))
         at = seq + 1
+    # What the charger says of a number counts more than what was assumed of a whole range.
+    missing, lost = _fill(free, [row for row in told if row["why"] != ACKED_EARLIER])
+    missing, assumed = _fill(missing, [row for row in told if row["why"] == ACKED_EARLIER])
+    return missing, sorted(lost + assumed)
+
+
+def _fill(
+    holes: list[tuple[int, int]], told: list[Any]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
+    """What of the holes is not in the ranges `told`, which are in order, and what is, and why."""
     missing: list[tuple[int, int]] = []
     lost: list[tuple[int, int, str]] = []
-    for first, end in free:
+    for first, end in holes:
         at = first
         for row in told:
             if row["last"] < at or row["first"] > end:
@@ -245,7 +255,7 @@ def _gap(epoch: Any, hole: tuple[int, int], present: bool) -> dict[str, Any]:
 
 def _lost(epoch: Any, hole: tuple[int, int, str]) -> dict[str, Any]:
     first, last, why = hole
-    note = why if why == ACKED_EARLIER else f"the charger says: {why}"
+    note = why if why.startswith(ACKED_EARLIER) else f"the charger says: {why}"
     return {**_of(epoch), "what": "lost", "first_seq": first, "last_seq": last, "note": note}
 
 
@@ -284,6 +294,29 @@ def _odd(store: Store, epoch: Any) -> list[dict[str, Any]]:
     ):
         place = {"first_seq": row["seq"], "last_seq": row["seq"]}
         found.append({**_of(epoch), "what": "unreadable", **place, "note": row["problem"]})
+    return found
+
+
+def notes(store: Store, charger: str) -> list[str]:
+    """What an operator must know of a charger beside its state, in a few words each."""
+    found = []
+    where = " WHERE charger = ?"
+    epochs, returns = store.db.execute(
+        "SELECT count(*), coalesce(sum(returns), 0) FROM epochs" + where, (charger,)
+    ).fetchone()
+    if returns:
+        found.append(f"two chargers with this id? {epochs} journals take turns")
+    elif epochs > 1:
+        found.append("journal formatted" + (f" {epochs - 1} times" if epochs > 2 else ""))
+    for row in store.db.execute("SELECT epoch FROM epochs" + where, (charger,)).fetchall():
+        missing = store.to_refill(charger, row["epoch"])[1]
+        if missing:
+            found.append(f"this database lost {missing} records; the charger may have them")
+    gone = store.db.execute(
+        "SELECT count(*) FROM lost" + where + " AND why = ?", (charger, ACKED_AND_GONE)
+    ).fetchone()[0]
+    if gone:
+        found.append("records that an earlier database had are gone")
     return found
 
 

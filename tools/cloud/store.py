@@ -17,6 +17,7 @@ from typing import Any
 from tools.cloud import messages
 
 ACKED_EARLIER = "acknowledged earlier, not in this database"
+ACKED_AND_GONE = ACKED_EARLIER + ", and no longer on the charger"
 _VERSION = 1
 _CONFLICTS_AT_MOST = 8  # other contents of one record that are kept
 _PATIENCE_S = 10.0
@@ -124,7 +125,7 @@ class Store:
         """
         if "lost" in record and not problem:
             first, last = record["lost"]
-            why = ACKED_EARLIER if record["why"] == "Acked" else record["why"]
+            why = ACKED_AND_GONE if record["why"] == "Acked" else record["why"]
             return "new" if self.add_lost(charger, epoch, first, last, why, now_s) else "known"
         key = (charger, epoch, record["seq"])
         content = messages.canonical(record)
@@ -161,6 +162,34 @@ class Store:
             (charger, epoch, first, last, why, now_s),
         )
         return added.rowcount > 0
+
+    def to_refill(self, charger: str, epoch: int) -> tuple[int, int]:
+        """(first, count) of what was acked by a database that is lost, and may still come.
+
+        (0, 0) if there is nothing of that. The charger may have it on its flash.
+        """
+        key = (charger, epoch)
+        assumed = self.db.execute(
+            "SELECT min(first), max(last) FROM lost WHERE charger = ? AND epoch = ? AND why = ?",
+            (*key, ACKED_EARLIER),
+        ).fetchone()
+        if assumed[0] is None:
+            return 0, 0
+        settled = self.db.execute(
+            "SELECT seq, seq FROM records WHERE charger = ? AND epoch = ? AND seq BETWEEN ? AND ?"
+            " UNION ALL SELECT first, last FROM lost WHERE charger = ? AND epoch = ? AND why != ?"
+            " ORDER BY 1",
+            (*key, *assumed, *key, ACKED_EARLIER),
+        ).fetchall()
+        at, end = assumed
+        first = count = 0
+        for begins, ends in [*map(tuple, settled), (end + 1, end + 1)]:
+            missing = min(begins, end + 1) - at
+            if missing > 0:
+                first = first or at
+                count += missing
+            at = max(at, ends + 1)
+        return first, count
 
     def see_epoch(self, charger: str, before: int | None, epoch: int, now_s: float) -> str:
         """Note that the charger counts in `epoch`, and in `before` until now: "", "new", "back".
