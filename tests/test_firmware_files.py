@@ -34,6 +34,9 @@ HOSTILE = {
         import time
         STEPS = [1]
         _kept = "ticks"
+        LAST = []
+        for LAST in ([4], [5]):
+            pass
         def diff(a, b):
             return a - b
         def text(n):
@@ -41,12 +44,13 @@ HOSTILE = {
         # firmware/lock.py
         import sys as time
         from firmware import ticks
-        from firmware.ticks import STEPS as ALL
+        from firmware.ticks import LAST as latest, STEPS as ALL
         STEPS = [2]
+        LAST = [3]
         _kept = "lock"
         def text():
             text = ticks.text(7)
-            return text, _kept, ALL, STEPS
+            return text, _kept, ALL, STEPS, LAST, latest
         def change():
             global _kept
             _kept = "changed"
@@ -75,7 +79,7 @@ HOSTILE = {
         print(other.diff(3, 1), other.t.diff(5, 1), other.text(0), other.lock.text(), change())
         print(sum([1, 2]), other.t.STEPS, other.lock.STEPS, charge.sum)
         # joined: firmware.charge firmware.ticks firmware.lock
-        # gone: cable_lock told apart
+        # gone: cable_lock told apart latest
         """,
     "numbers come from other modules, in every way": """
         # firmware/a.py

@@ -102,6 +102,8 @@ class _Room:
             if not isinstance(node, (ast.Name, ast.Attribute)):
                 continue
             meaning = self.program.meaning(module, node)
+            if meaning is None and isinstance(node, ast.Name):
+                meaning = self._taken(module, node)
             if isinstance(node, ast.Attribute):
                 base = self.program.meaning(module, node.value)
                 if base is None or base[1] or (meaning and not meaning[1]):
@@ -130,6 +132,15 @@ class _Room:
                 self._refuse(module, node, f"it changes what {meaning[0]} binds")
             found.append((node, meaning))
         return found
+
+    def _taken(self, module: Module, node: ast.Name) -> Thing | None:
+        """What of the room a name was imported from that its own module binds several times."""
+        binder = module.scope_of[node].binder(node.id)
+        nodes = binder.bound[node.id] if binder else []
+        source = module.sources.get(nodes[0]) if len(nodes) == 1 else None
+        if source and source[0] in self.inside and self._is_own(source):
+            return source
+        return None
 
     def _is_own(self, thing: Thing) -> bool:
         """Does the module itself bind the name, if more than once, and never by an import?"""
