@@ -752,7 +752,7 @@ def run_here(sources):
         if isinstance(what, list):
             said.append([type(one).__name__ for one in what])
         elif isinstance(what, str):
-            said.append(re.sub(r"(<(?:function|class) ).*?( at 0x[0-9a-f]+)?>", r"\1>", what))
+            said.append(re.sub(r"(<(?:function|class) )(?:<locals>|[^<>])*>", r"\1>", what))
         else:
             said.append(what if isinstance(what, int) else type(what).__name__)
 
