@@ -9,6 +9,9 @@ import subprocess
 import time
 
 _ANSWERS_WITHIN_S = 5
+# The shell waits for the end of its standard input, which the test holds, and which the kernel
+# closes when the test is killed: the broker does not outlive it.
+_WATCH = '"$@" & broker=$!; read -r _; kill -KILL "$broker"; wait "$broker"'
 
 
 def free_port():
@@ -53,17 +56,23 @@ class Mosquitto:
         """Start it, on the same ports as before; returns when it answers."""
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", self._config], stderr=log)
+            self._process = subprocess.Popen(
+                ["sh", "-c", _WATCH, "sh", program, "-c", self._config],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + _ANSWERS_WITHIN_S
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
             time.sleep(0.01)
+        self.kill()
         raise AssertionError("Mosquitto did not start:\n" + self.log())
 
     def kill(self):
         """End it with SIGKILL: no goodbye to anybody."""
-        self._process.kill()
+        self._process.stdin.close()
         self._process.wait()
 
     def log(self):

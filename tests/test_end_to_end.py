@@ -51,11 +51,12 @@ class Surroundings:
         )
 
     def start_cloud(self):
-        arguments = ["--broker", f"127.0.0.1:{self.port}", "--database", str(self.database)]
+        where = ["--broker", f"127.0.0.1:{self.port}", "--database", str(self.database)]
         with (self.folder / "cloud.log").open("ab") as log:
             self.cloud = subprocess.Popen(
-                [sys.executable, "-m", "tools.cloud", "serve", *arguments],
+                [sys.executable, "-m", "tools.cloud", "serve", "--with-parent", *where],
                 cwd=ROOT,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
@@ -64,6 +65,7 @@ class Surroundings:
         if self.cloud:
             self.cloud.send_signal(signal.SIGKILL)
             self.cloud.wait()
+            self.cloud.stdin.close()
             self.cloud = None
 
     def stop_broker(self):
@@ -215,10 +217,7 @@ def judge(notes, database, journal):
     print(f"{len(notes)} sessions, {cuts} cut by power, {len(records)} records, {total_wh} Wh")
 
 
-# In the memory of a chip the charger with its cloud has little to spare yet, and a record may
-# wait for it longer than a test does. Without the mark both tests run there as well.
-_NO_ROOM = pytest.mark.skip(reason="a chip's memory is too small for charger and cloud as yet")
-on_each = pytest.mark.parametrize("name", ["packaged", pytest.param("board", marks=_NO_ROOM)])
+on_each = pytest.mark.parametrize("name", ["packaged", "board"])
 
 
 @on_each

@@ -12,6 +12,7 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
+from cloud_process import wait_for
 from test_app import SETTINGS, Charger
 from test_web import free_port
 
@@ -208,7 +209,14 @@ def test_what_goes_up(interpreter, tmp_path):
         cloud.say("ack", {"epoch": epoch, "through": through + 1000})
         status = charger.wait_status(lambda s: "claims" in (s["cloud"]["why"] or ""))
         assert status["journal"]["acked"] == before["acked"] == 0
+        # In files, as here, noting it erases flash: not while the contactor is closed.
         cloud.say("ack", {"epoch": epoch, "through": through})
+        wait_for("the ack", lambda: charger.ask("charger.uplink.outbox.acked") == through)
+        programs = charger.hardware()["flash_programs"]
+        cloud.ask("limit", limit_a=10, for_s=60)
+        assert charger.get()["journal"]["acked"] == 0
+        assert charger.hardware()["flash_programs"] == programs
+        charger.set_world(car_state="B")
         charger.wait_status(lambda s: s["journal"]["acked"] == through)
         # A cloud that lost its database.
         cloud.say("ack", {"epoch": epoch, "through": 0})
@@ -360,6 +368,73 @@ def test_a_cloud_that_says_nothing_is_offline(interpreter, tmp_path):
         assert status["cloud"]["state"] == "connected"
         cloud.heartbeat()
         charger.wait_status(lambda s: s["online"])
+
+
+def test_a_cloud_that_comes_back_to_the_connections_it_had(interpreter, tmp_path):
+    """Its first heartbeat reaches all chargers in one moment: they do not answer in one moment.
+
+    What was sent while it was away, and what was recorded, goes up as it grants.
+    """
+    with surroundings(interpreter, tmp_path) as (charger, cloud):
+        online(cloud)
+        charger.charge()
+        sent = cloud.collect(
+            lambda found: any(r.get("kind") == "session_start" for r in found.values())
+        )
+        start = next(seq for seq, r in sent.items() if r.get("kind") == "session_start")
+        charger.ask("setattr(charger.uplink.worker.backoff, 'hint_s', 80)")
+        charger.ask("setattr(charger.uplink, 'unheard_ms', 74000)")
+        charger.wait_status(lambda s: not s["online"])
+        assert 0 <= charger.ask("charger.uplink.shy_ms") <= 10000  # an eighth of the window
+        charger.ask("setattr(charger.uplink, 'shy_ms', 3000)")
+        charger.set_world(car_connected=False, car_state="B")
+        charger.wait_status(lambda s: s["state"] in ("Finishing", "Available"))
+        cloud.heartbeat()
+        last = charger.ask("charger.recorder.journal.last_seq")
+        wait_for("the heartbeat", lambda: charger.ask("charger.uplink.shy_ms") < 3000)
+        assert not charger.get()["online"]
+        charger.wait_status(lambda s: s["online"])
+        cloud.seen.clear()
+        cloud.messages.queue.clear()
+        cloud.ask("limit", limit_a=10, for_s=60)
+        old = [
+            r for topic, m in cloud.seen if topic in ("sessions", "events") for r in m["records"]
+        ]
+        assert all(record["seq"] > last for record in old), old
+        cloud.say("grant", {"records": 100})
+        found = cloud.collect(lambda found: last in found)
+        assert set(found) >= set(range(1, last + 1)) and start in found
+
+
+def test_no_memory_for_a_moment(interpreter, tmp_path):
+    """What came is tried again; if that does not help, a command is answered, and all goes on."""
+    broken = """
+import firmware.app, sys
+room = sys.modules["firmware.uplink.uplink"]
+briefly = room.briefly
+left = [{times}]
+def scarce(name):
+    if name == "firmware.uplink.{module}" and left[0]:
+        left[0] -= 1
+        raise MemoryError
+    return briefly(name)
+room.briefly = scarce
+result = 0
+"""
+    with surroundings(interpreter, tmp_path) as (charger, cloud):
+        online(cloud)
+        for module in ("inbox", "commands", "pending"):
+            charger.probe(broken.format(module=module, times=5))
+            assert cloud.ask("limit", limit_a=10, for_s=60)["ok"], module
+        charger.probe(broken.format(module="commands", times=41))
+        answer = cloud.ask("limit", limit_a=11, for_s=60)
+        assert not answer["ok"] and answer["error"] == "Memory", answer
+        assert charger.get()["limit_a"] == 10
+        charger.probe(broken.format(module="inbox", times=41))
+        cloud.say("command", {"req": "lost", "do": "unlock"})
+        charger.wait_status(lambda s: "no memory" in (s["cloud"]["why"] or ""))
+        assert cloud.ask("limit", limit_a=12, for_s=60)["ok"]
+        assert charger.get()["tasks"] == []
 
 
 @pytest.mark.parametrize("what", ["wifi", "cloud"])

@@ -17,8 +17,11 @@ class Refused(ValueError):
         self.error = error
 
 
-def obey(uplink, req, content):
-    """Do what the message `content` asks for, and answer it; or answer again what was answered."""
+def receive(uplink, req, content):
+    """Do what the message `content` asks for, and answer it; or answer again what was answered.
+
+    MemoryError: nothing of it was done.
+    """
     if content.get("do") == "authorize":  # the answer to a question needs none itself
         accepted = content.get("accepted")
         if isinstance(accepted, bool):

@@ -14,6 +14,7 @@ _STRICT_HEAD = const(24)  # percent of the window: see docs/fleet.md
 _MOST_GRANT = const(1000000)
 _MOST_REQ = const(36)  # characters, as a UUID has
 _CLOCK_APART_S = const(2)
+_SPREAD_MS = const(10000)
 _1970_TO_2000_S = const(946684800)
 
 
@@ -22,7 +23,7 @@ class Malformed(ValueError):
 
 
 def receive(uplink, topic, payload):
-    """Act on `payload`, which came on `topic` (bytes). Never raises."""
+    """Act on `payload`, which came on `topic` (bytes). MemoryError: nothing was changed."""
     name = topic.decode().rsplit("/", 1)[-1]
     try:
         if name == "offline" and not payload:
@@ -57,7 +58,8 @@ def utc_s(content, name):
 
 
 def _heard(uplink):
-    uplink.unheard_ms = 0
+    # A cloud that falls silent does so to all at once: each gives it up to ten seconds more.
+    uplink.unheard_ms = -uplink.outbox.draw(_SPREAD_MS)
 
 
 def _heartbeat(uplink, content):
@@ -89,14 +91,18 @@ def _ack(uplink, content):
                 through, journal.acked
             )
             uplink.charger.recorder.append("notice", "CloudForgot", through)
-        uplink.outbox.resend(through)  # what is still on flash
+        briefly("firmware.uplink.presence").resend(uplink.outbox, through)  # what is still on flash
     else:
         uplink.notice = None
-        journal.ack(epoch, through)
+        uplink.outbox.acked = through
+        if journal.store.wears or not uplink.charger.contactor_closed():
+            journal.ack(epoch, through)
+        else:
+            uplink.to_keep = True  # in a file it erases flash, which holds up the whole chip
 
 
 def _grant(uplink, content):
-    uplink.outbox.grant(number(content, "records", 0, _MOST_GRANT))
+    uplink.outbox.granted = number(content, "records", 0, _MOST_GRANT)
     _heard(uplink)
 
 
@@ -124,7 +130,7 @@ def _command(uplink, content):
     ):
         raise Malformed(f"needs req, a number or a text of up to {_MOST_REQ} characters")
     _heard(uplink)
-    uplink.orders = (req, content)  # obeyed when this module's memory is free again
+    uplink.todo = ("commands", req, content)  # when this module's memory is free again
 
 
 _TOPICS = {

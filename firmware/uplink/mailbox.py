@@ -6,8 +6,9 @@ import _thread
 class Mailbox:
     """Holds up to `slots` messages. Any thread may call anything; nobody waits, but for a moment.
 
-    What was taken last is kept until the next take: a thread of an interpreter without a global
-    lock would otherwise hold it alone, and a collection that is just under way could miss it.
+    What was taken last is kept until the next take, and counts: it is not done with. A thread of an
+    interpreter without a global lock would otherwise hold it alone, and a collection that is just
+    under way could miss it.
     """
 
     def __init__(self, slots):
@@ -17,7 +18,7 @@ class Mailbox:
         self._count = 0
 
     def __len__(self):
-        return self._count
+        return self._count + (self._slots[self._first - 1] is not None)
 
     def put(self, message):
         """Add `message`, which is not None; False, and nothing changes, when it is full."""

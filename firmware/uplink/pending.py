@@ -11,12 +11,25 @@ _REPLIES_KEPT = 4
 
 
 def reply(uplink, answer):
-    """Answer a command, and keep the answer for when the same `req` comes again."""
+    """Answer a command, and keep the answer for when the same `req` comes again.
+
+    `answer` can also be the (module, req, content) of a command for which there was no memory, or
+    a message of that form. MemoryError: give `uplink.late` here again; what it answers is done.
+    """
+    if isinstance(answer, tuple):
+        module, req, _ = answer
+        if module != "commands":
+            uplink.notice = "there was no memory for a message of the cloud"
+            uplink.late = None
+            return
+        answer = {"req": req, "ok": False, "error": "Memory", "reason": "no memory: try again"}
+    uplink.late = answer
     payload = json.dumps(answer).encode()
     if len(uplink.replies) >= _REPLIES_KEPT:
         uplink.replies.pop(0)
     uplink.replies.append((answer["req"], payload))
     uplink.worker.up.put(("reply", payload, 1, False))
+    uplink.late = None
 
 
 def go_on(uplink, dt_ms):
@@ -37,10 +50,7 @@ def _work(uplink):
     except (OSError, ValueError, MemoryError) as e:
         answer = {"req": req, "ok": False, "error": "Refused", "reason": str(e)}
     uplink.job = None
-    try:
-        reply(uplink, answer)
-    except MemoryError:
-        uplink.late = answer
+    reply(uplink, answer)
 
 
 def _unlock(uplink, dt_ms):

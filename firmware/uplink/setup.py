@@ -92,7 +92,7 @@ def end_offline(uplink):
 
 
 def keep(uplink):
-    """Write to NVS what has changed; while the contactor is open, since that can erase flash."""
+    """Write to flash what has changed; while the contactor is open, since that can erase flash."""
     backoff = uplink.worker.backoff
     nvs.set_number("window", backoff.window_s)
     nvs.set_number("head", backoff.head_percent)
@@ -103,3 +103,5 @@ def keep(uplink):
     if utc_s:
         nvs.set_number("clock", utc_s)
     uplink.to_keep = False
+    journal = uplink.charger.recorder.journal
+    journal.ack(journal.epoch, uplink.outbox.acked)

@@ -1,7 +1,8 @@
 """The tie between the charger and the cloud: a task that talks to the worker's thread.
 
 Promises: nothing here waits for the network; the charger is online only while the cloud itself
-(not just the broker) has said something within 75 s; what a message asks for goes through the same
+(not just the broker) has said something within 75 to 85 s; a cloud that comes back finds the fleet
+spread, whether it lost the connections or kept them; what a message asks for goes through the same
 checks as on the page; a command is obeyed once, and answered once for each time that it comes.
 
 The topics and payloads are in docs/mqtt.md.
@@ -21,6 +22,7 @@ from firmware.uplink.backoff import NEEDS_CLOUD, STUCK
 _ROUND_MS = const(50)
 _HALF_MS = const(25)
 _FRESH_MS = const(75000)  # two heartbeats of 30 s may be missed
+_TRIES = const(40)  # rounds in a row that may find no memory: 2 s
 _STATUS_APART_MS = const(3000)
 _PENDING_MS = const(150)
 _KEEP_EVERY_MS = const(3600000)
@@ -41,23 +43,24 @@ class Uplink:
         self.offline_reason = ""
         self.until_s = 0  # end of a deliberate offline, seconds since 2000; 0: none
         self.recalled = False  # that was so at the start already
-        self.to_keep = False  # something of this, or the window, is to be kept in NVS
+        self.to_keep = False  # something of this, or the window, is to be kept on flash
         self.online_s = 0  # uptime at which it was last online
         self.forgot = -1  # what had been acked when the cloud lost its records
         self.unheard_ms = _FRESH_MS  # since the cloud itself said something
         self.replies = []  # (req, payload) of the last commands
         self.unlocking = None  # the req of a command that waits for the lock
         self.job = None  # steps of a command that takes long, a generator
-        self.orders = None  # (req, content) of a command that came and is to be obeyed
-        self.late = None  # an answer for which there was no memory
+        self.todo = None  # what has come: ("inbox", topic, payload) or ("commands", req, content)
+        self.late = None  # an answer that is not in the mailbox yet
         self.reboots = False
         self.unlock_ms = 0
+        self.connections = 0  # as of the last look
+        self.shy_ms = 0  # the cloud may be back: so long before that is believed
+        self.asked = 0
+        self.shown = None  # what of the status was published
+        self.status_ms = 0
         self._pending_ms = 0
         self._keep_ms = 0
-        self._connections = 0
-        self._asked = 0
-        self._shown = None  # what of the status was published
-        self._status_ms = 0
         self._configured = -1
         self._clock_changes = -1
         self._ms = clock.now_ms()
@@ -66,9 +69,23 @@ class Uplink:
         """The supervised task; the worker's thread goes on if it ends."""
         if not self.worker.running:
             briefly("firmware.uplink.setup").recall(self)
+        self.todo = None  # it may be what ended the task before
+        tries = 0
         while True:
             task.beat()
-            self.look()
+            try:
+                self.look()
+                tries = 0
+            except MemoryError:
+                # Somebody else has it just now, and what failed is still to be done. But what has
+                # come must not hold up what comes behind it.
+                tries += 1
+                if tries > _TRIES:
+                    if not self.todo:
+                        raise
+                    self.late = self.todo
+                    self.todo = None
+                    tries = 0
             # Each of the two may last as long as a tick: not one after the other.
             await asyncio.sleep_ms(_HALF_MS)
             if self.charger.access.online:
@@ -82,11 +99,11 @@ class Uplink:
         dt_ms = max(0, ticks.diff(now, self._ms))
         self._ms = now
         if self._configured != charger.settings.revision:
-            self._configured = charger.settings.revision
             briefly("firmware.uplink.setup").configure(self)
+            self._configured = charger.settings.revision
         if self._clock_changes != charger.clock.changes:
-            self._clock_changes = charger.clock.changes
             briefly("firmware.uplink.setup").follow_clock(self)
+            self._clock_changes = charger.clock.changes
         if self.until_s and not access.offline_ms:
             briefly("firmware.uplink.setup").end_offline(self)
         # Without a clock the connection stays, for the heartbeat that tells whether it is over; but
@@ -103,46 +120,43 @@ class Uplink:
         worker.backoff.urgency = self._urgency()
         self.unheard_ms = min(_FRESH_MS, self.unheard_ms + dt_ms)
         connected = worker.state == "connected"
-        if connected and self._connections != worker.connections:
-            self._connections = worker.connections
-            self.unheard_ms = _FRESH_MS
-            self._status_ms = 0
-            self._shown = None
-            self._asked = access.ask_number
-            self.outbox.rewind()
-        if self.orders:
-            orders = self.orders
-            self.orders = None
-            try:
-                briefly("firmware.uplink.commands").obey(self, orders[0], orders[1])
-            except MemoryError:
-                self.orders = orders  # not obeyed yet: again in the next round
-        elif self.late:
-            answer = self.late
-            briefly("firmware.uplink.pending").reply(self, answer)
-            self.late = None
+        if connected and self.connections != worker.connections:
+            briefly("firmware.uplink.presence").connected(self)
+        if self.late:
+            briefly("firmware.uplink.pending").reply(self, self.late)
         else:
-            message = worker.down.take()
-            if message:
-                briefly("firmware.uplink.inbox").receive(self, message[0], message[1])
-        access.online = connected and self.unheard_ms < _FRESH_MS and not self.until_s
-        if access.online:
+            todo = self.todo
+            if not todo:
+                message = worker.down.take()
+                todo = self.todo = message and ("inbox", message[0], message[1])
+            if todo:
+                briefly("firmware.uplink." + todo[0]).receive(self, todo[1], todo[2])
+                if self.todo is todo:
+                    self.todo = None
+        if not connected or self.unheard_ms >= _FRESH_MS or self.until_s:
+            if access.online:
+                briefly("firmware.uplink.presence").gone(self)
+        elif access.online:
             self.online_s = charger.clock.uptime_s
+        else:
+            self.shy_ms -= dt_ms
+            if self.shy_ms <= 0:
+                briefly("firmware.uplink.presence").there(self)
         self._pending_ms += dt_ms
         if self._pending_ms >= _PENDING_MS:
-            if self.job or self.unlocking is not None:
+            if (self.job or self.unlocking is not None) and not self.late:
                 briefly("firmware.uplink.pending").go_on(self, self._pending_ms)
             self._pending_ms = 0
-        if not connected:
-            return
-        if access.asks and self._asked != access.ask_number:
-            self._asked = access.ask_number
-            uid = access.number(access.asks).hex().upper()
-            self.publish("authorize", {"req": access.ask_number, "uid": uid}, 0)
-        self._tell_status(dt_ms)
-        if self.reboots and not len(worker.up):
+        if self.reboots and not self.late and not (connected and len(worker.up)):
             worker.stop()
             charger.reboot()
+        if not connected:
+            return
+        if access.asks and self.asked != access.ask_number:
+            uid = access.number(access.asks).hex().upper()
+            self.publish("authorize", {"req": access.ask_number, "uid": uid}, 0)
+            self.asked = access.ask_number
+        self._tell_status(dt_ms)
 
     def publish(self, suffix, content, qos=1):
         """Hand a message to the worker; False if its mailbox is full."""
@@ -157,7 +171,7 @@ class Uplink:
 
     def _tell_status(self, dt_ms):
         charger, controller = self.charger, self.charger.controller
-        self._status_ms -= dt_ms
+        self.status_ms -= dt_ms
         shown = None
         if controller:
             shown = (
@@ -170,13 +184,13 @@ class Uplink:
             )
         settings = charger.settings
         interval_ms = settings.status_interval_s * 1000
-        if self._status_ms > 0:
-            soon = shown != self._shown and self._status_ms < interval_ms - _STATUS_APART_MS
+        if self.status_ms > 0:
+            soon = shown != self.shown and self.status_ms < interval_ms - _STATUS_APART_MS
             if not soon:
                 return
         if len(self.worker.up):
             return
-        self._status_ms = interval_ms
-        self._shown = shown
         payload = b"".join(briefly("firmware.status").pieces(charger))
         self.worker.up.put(("status", payload, 0, True))
+        self.status_ms = interval_ms
+        self.shown = shown
