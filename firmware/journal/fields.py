@@ -114,12 +114,11 @@ def unpack(cursor):
         "quality": cursor.quality,
     }
     body = bytes(memoryview(cursor.buffer)[cursor.body : cursor.body_end])
-    rows = _KINDS.split(";")
-    if not 0 < cursor.kind <= len(rows):
+    columns = _part(_KINDS, ";", cursor.kind - 1).split(" ")
+    if not columns[0]:
         record["kind"] = f"kind {cursor.kind}"
         record["raw"] = body
         return record
-    columns = rows[cursor.kind - 1].split(" ")
     record["kind"] = columns[0]
     at = 0
     try:
@@ -149,5 +148,16 @@ def unpack(cursor):
 
 
 def _code(number):
-    codes = _CODES.split("|")
-    return codes[number] if number < len(codes) - 1 else f"code {number}"
+    return _part(_CODES, "|", number) or (f"code {number}" if number else "")
+
+
+def _part(texts, mark, number):
+    """Text `number`, from 0, of those between marks; "" if there is none. Makes no list of all."""
+    at = 0
+    while number > 0 and at >= 0:
+        at = texts.find(mark, at) + 1 or -1
+        number -= 1
+    if number or at < 0:
+        return ""
+    end = texts.find(mark, at)
+    return texts[at:] if end < 0 else texts[at:end]

@@ -1,9 +1,11 @@
 """Sessions newest first, for the page: a sector at a time, backwards.
 
-Acked sessions are listed as well until they are overwritten. One sector's places of records are in
-memory, nothing else grows.
+Acked sessions are listed as well until they are overwritten. Records can only be read forwards: a
+first pass through a sector marks each 32nd place, and from the last mark to the first the records
+behind it are found again. So a few hundred bytes are in memory however long a sector is.
 """
 
+import sys
 from array import array
 
 from micropython import const
@@ -11,6 +13,10 @@ from micropython import const
 from firmware.briefly import briefly
 
 _FOOTER = const(8)
+_APART = const(32)  # records from mark to mark
+_TOGETHER = const(8)  # records that are passed over at once
+_CURSOR = "firmware.journal.cursor"
+_FIELDS = "firmware.journal.fields"
 _LOG = const(2)
 _COMPACT = const(3)
 _START = const(3)
@@ -26,9 +32,23 @@ def sessions(journal, before=None):
     (since 2000) and `quality`, from its end `energy_wh`, `duration_s`, `estimated`, `reason`: None
     where that was lost, or has not happened yet.
     """
-    unpack = briefly("firmware.journal.fields").unpack
-    cursor = briefly("firmware.journal.cursor").Cursor(journal, 1)
-    before = before or journal.last_seq + 1
+    lent = []
+    try:
+        # It takes long: who reads the journal meanwhile shares these instead of loading its own.
+        for name in (_CURSOR, _FIELDS):
+            if name not in sys.modules:
+                sys.modules[name] = briefly(name)
+                lent.append(name)
+        for one in _backwards(journal, before or journal.last_seq + 1):
+            yield one
+    finally:
+        for name in lent:
+            del sys.modules[name]
+
+
+def _backwards(journal, before):
+    unpack = sys.modules[_FIELDS].unpack
+    cursor = sys.modules[_CURSOR].Cursor(journal, 1)
     end = None
     while True:
         layout = journal.layout
@@ -42,37 +62,54 @@ def sessions(journal, before=None):
         if not cursor.enter(sector):
             before = least
             continue
-        places = array("H")
-        newest = sector == journal.head
+        marks = array("H")
+        count = 0
+        limit = journal.offset if sector == journal.head else journal.store.size - _FOOTER
         while True:
-            found = cursor.find(journal.offset if newest else journal.store.size - _FOOTER)
+            place = cursor.offset
+            found = cursor.find(limit)
             if not found:
                 break
-            if found > 0 and cursor.kind in (_START, _END, _CLOSED):
-                if least <= cursor.record_seq < before:
-                    places.append(cursor.offset - cursor.buffer[cursor.at])
-            elif found < 0:
+            if found > 0:
+                if not count % _APART:
+                    marks.append(place)
+                count += 1
+            if found < 0 or not count % _TOGETHER:
                 yield None
-        yield None
-        for k in range(len(places) - 1, -1, -1):
+        for mark in range(len(marks) - 1, -1, -1):
+            places = []
+            cursor.offset = marks[mark]
+            cursor.forget()
+            count = 0
+            while True:
+                found = cursor.find(marks[mark + 1] if mark + 1 < len(marks) else limit)
+                if not found:
+                    break
+                count += 1
+                if found > 0 and cursor.kind in (_START, _END, _CLOSED):
+                    if least <= cursor.record_seq < before:
+                        places.append(cursor.offset - cursor.buffer[cursor.at])
+                if found < 0 or not count % _TOGETHER:
+                    yield None
+            while places and layout == journal.layout:
+                cursor.offset = places.pop()
+                cursor.forget()
+                if cursor.find(limit) <= 0:
+                    continue
+                before = cursor.record_seq
+                record = unpack(cursor)
+                if cursor.kind == _START:
+                    if end and (end["boot"], end["session"]) != (record["boot"], record["session"]):
+                        yield end
+                        end = None
+                    yield _joined(journal, record, end)
+                    end = None
+                else:
+                    if end:
+                        yield end
+                    end = _joined(journal, None, record)
             if layout != journal.layout:
                 break  # sectors have moved: look again, from the same number on
-            cursor.offset = places[k]
-            cursor.forget()
-            if cursor.find(journal.store.size - _FOOTER) <= 0:
-                continue
-            before = cursor.record_seq
-            record = unpack(cursor)
-            if cursor.kind == _START:
-                if end and (end["boot"], end["session"]) != (record["boot"], record["session"]):
-                    yield end
-                    end = None
-                yield _joined(journal, record, end)
-                end = None
-            else:
-                if end:
-                    yield end
-                end = _joined(journal, None, record)
         else:
             before = least
     if end:
