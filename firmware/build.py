@@ -112,10 +112,12 @@ def resume(charger):
     journal = charger.recorder.journal
     if not journal.cut_session or charger.settings.after_power_cut != "resume":
         return
-    for last in briefly("firmware.journal.sessions").sessions(journal):
-        if last is not None:
-            break
-    else:
+    several = briefly("firmware.journal.sessions").sessions(journal)
+    last = None
+    while last is None:
+        last = next(several, False)
+    several.close()
+    if not last:
         return
     if last["how"] == "Owner":
         charger.access.resume(b"", "")

@@ -898,6 +898,16 @@ def test_sessions_and_events_are_paged_without_gaps(web):
     for row, one in zip(table[pages:], found, strict=True):
         for name, cell in row.items():
             assert cell == ("" if one[name] is None else str(one[name])), (name, row)
+    # somebody who goes away in the middle; then what reads the journal is in nobody's memory
+    with socket.create_connection(("127.0.0.1", web.ports[80]), timeout=30) as leaver:
+        question = (
+            f"GET /api/sessions?format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n"
+        )
+        leaver.sendall(question.encode() + b"\r\n")
+        assert leaver.recv(1) == b"H"
+    deadline = time.monotonic() + 40
+    while web.probe("import sys\nresult = 'firmware.journal.cursor' in sys.modules"):
+        assert time.monotonic() < deadline, "a listing keeps what it was lent"
     # what is no session, newest first, all of it, and nothing twice
     events = [one for page in web.pages("events", cookie) for one in page]
     seqs = [one["seq"] for one in events]

@@ -30,7 +30,7 @@ def sessions(journal, before=None):
     `before` is the "seq" of a session: only older ones come. A session has `boot` and `session`
     (together they name it), `seq`, `acked`, and from its start `key`, `how`, `uptime_s`, `utc_s`
     (since 2000) and `quality`, from its end `energy_wh`, `duration_s`, `estimated`, `reason`: None
-    where that was lost, or has not happened yet.
+    where that was lost, or has not happened yet. Who stops before its end must close it.
     """
     lent = []
     try:

@@ -32,18 +32,22 @@ async def get(charger, request):
 def _page(charger, before):
     count = 0
     lead = b'{"sessions": ['
-    for one in _sessions(charger, before):
-        if one is None:
-            yield None
-            continue
-        if count == _PAGE:
-            break
-        count += 1
-        before = one["seq"]
-        yield lead + json.dumps(one).encode()
-        lead = b",\n"
-    else:
-        before = None
+    several = _sessions(charger, before)
+    try:
+        for one in several:
+            if one is None:
+                yield None
+                continue
+            if count == _PAGE:
+                break
+            count += 1
+            before = one["seq"]
+            yield lead + json.dumps(one).encode()
+            lead = b",\n"
+        else:
+            before = None
+    finally:
+        several.close()  # nobody else does, and it gives back what it was lent
     if not count:
         yield lead
     yield b'], "next": ' + json.dumps(before).encode() + b"}"
@@ -51,23 +55,33 @@ def _page(charger, before):
 
 def _table(charger):
     yield _COLUMNS.encode() + b"\r\n"
-    for one in _sessions(charger, 0):
-        if one is not None:
-            cells = [one[name] for name in _COLUMNS.split(",")]
-            one = ",".join(["" if cell is None else str(cell) for cell in cells]).encode() + b"\r\n"
-        yield one
+    several = _sessions(charger, 0)
+    try:
+        for one in several:
+            if one is not None:
+                cells = [
+                    "" if cell is None else str(cell) for cell in map(one.get, _COLUMNS.split(","))
+                ]
+                one = ",".join(cells).encode() + b"\r\n"
+            yield one
+    finally:
+        several.close()
 
 
 def _sessions(charger, before):
     """As the journal has them, with the time as text, and as well known as it is by now."""
     clock = charger.clock
-    for one in briefly("firmware.journal.sessions").sessions(charger.recorder.journal, before):
-        if one is not None:
-            utc_s = one.pop("utc_s")
-            one["started_at"] = None if utc_s is None else text(utc_s)
-            if utc_s is None and one["boot"] == clock.boot and one["uptime_s"] is not None:
-                one["started_at"] = clock.utc_at(one["uptime_s"])
-                one["quality"] = clock.quality_number()
-            if one["key"]:
-                one["key"] = one["key"].hex().upper()
-        yield one
+    several = briefly("firmware.journal.sessions").sessions(charger.recorder.journal, before)
+    try:
+        for one in several:
+            if one is not None:
+                utc_s = one.pop("utc_s")
+                one["started_at"] = None if utc_s is None else text(utc_s)
+                if utc_s is None and one["boot"] == clock.boot and one["uptime_s"] is not None:
+                    one["started_at"] = clock.utc_at(one["uptime_s"])
+                    one["quality"] = clock.quality_number()
+                if one["key"]:
+                    one["key"] = one["key"].hex().upper()
+            yield one
+    finally:
+        several.close()
