@@ -885,7 +885,7 @@ SCRIPTS = [
     ("access_sweep.py", ("smartevse_v3", 110, 4000), True),
     ("charging_sweep.py", ("sweep_board", "SEED", 3000), True),
     ("clock_check.py", (), False),
-    ("journal_sweep.py", ("raw", 40, 1, 0, "SEED"), False),
+    ("journal_sweep.py", ("raw", 40, 1, 1, 0, "SEED"), False),
     ("settings_check.py", ("FOLDER",), False),
 ]
 

@@ -129,7 +129,7 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(interpreter, store):
     seed = new_seed()
     stride = STRIDES[store][interpreter.name]
     second = 60 if store == "raw" else 0
-    out = device(interpreter, "journal_sweep.py", store, stride, seed % stride, second, seed)
+    out = device(interpreter, "journal_sweep.py", store, stride, seed % stride, 1, second, seed)
     done = figures(out)
     assert done["cuts"] > 150, "the sweep met hardly any flash operation"
     assert done["dropped"] and done["compacted"], "the run does not overfill the ring"
@@ -139,17 +139,20 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(interpreter, store):
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("store", STRIDES)
 def test_every_power_cut(interpreter, store):
-    """Every operation, every damage; after every tenth cut a second one in the whole recovery.
+    """Every operation, every damage; after each cut a second one at every operation of the start.
 
     On LittleFS that takes half an hour or more: PARTS=5 in the environment runs the first five of
-    its twenty parts, each of which has every twentieth operation.
+    its twenty parts, each of which has stretches of 28 operations of the whole run.
     """
-    parts = 20 if store == "files" else 4
+    parts, stretch = (20, 28) if store == "files" else (4, 1)
     seed = new_seed()
     cuts = again = 0
     for part in range(min(parts, int(os.environ.get("PARTS") or parts))):
         out = device(
-            interpreter, "journal_sweep.py", store, parts, part, 10, seed + part, timeout=7000
+            interpreter,
+            "journal_sweep.py",
+            *(store, parts, part, stretch, 1, seed + part),
+            timeout=7000,
         )
         cuts += figures(out)["cuts"]
         again += figures(out)["second"]
@@ -170,7 +173,9 @@ def test_the_sweep_sees_a_broken_build(tmp_path, broken):
     source.write_text(text.replace(good, bad))
     with pytest.raises(AssertionError) as failure:
         stride = 13 if store == "raw" else 60
-        device(Interpreter("packaged"), "journal_sweep.py", store, stride, 1, 0, 1, path=[tmp_path])
+        device(
+            Interpreter("packaged"), "journal_sweep.py", store, stride, 1, 1, 0, 1, path=[tmp_path]
+        )
     assert expected in str(failure.value)
 
 

@@ -29,6 +29,7 @@ class FileStore:
         self.hold_s = hold_s
         self._file = None
         self._open = -1
+        self._writable = False
         self.full = False  # the last write found no room in the file system
         try:
             os.mkdir(directory)
@@ -38,11 +39,15 @@ class FileStore:
     def _path(self, i):
         return f"{self._directory}/{i:02x}"
 
-    def _select(self, i, mode="r+b"):
-        if self._open != i:
+    def _select(self, i, mode):
+        # What is only read is opened so: LittleFS writes its entry anew, with the time of day, for
+        # each file that was open for writing, whether anything was written or not.
+        writable = mode != "rb"
+        if self._open != i or writable and not self._writable:
             self.close()
             self._file = open(self._path(i), mode)
             self._open = i
+            self._writable = writable
         return self._file
 
     def close(self):
@@ -56,7 +61,7 @@ class FileStore:
         """Fill the buffer from sector `i`; what is not in its file reads as erased."""
         n = 0
         try:
-            file = self._select(i)
+            file = self._select(i, "rb")
             file.seek(at)
             n = file.readinto(buffer)
         except OSError:
@@ -72,7 +77,7 @@ class FileStore:
         """
         try:
             try:
-                file = self._select(i)
+                file = self._select(i, "r+b")
             except OSError:
                 file = self._select(i, "w+b")
             missing = at - file.seek(0, 2)

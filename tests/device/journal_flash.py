@@ -12,6 +12,8 @@ class Nor:
 
     `log`, if it is a list, takes each operation. A sector in `refusing` takes no more writes: what
     is programmed into it loses bits silently if its entry is True, and reports an error if False.
+    `used` has a 1 for each sector whose content may have decided what happened since: that was read
+    or programmed, and not erased before.
     """
 
     def __init__(self, size, sectors, data=None):
@@ -20,15 +22,18 @@ class Nor:
         self.data = data if data is not None else bytearray(b"\xff" * (size * sectors))
         self.log = None
         self.refusing = {}
-        self.erases = self.programs = self.programmed = self.bytes_read = self.reads = 0
+        self.erases = self.programs = self.programmed = self.bytes_read = 0
+        self.used = bytearray(sectors)
+        self._unknown = bytearray(b"\x01" * sectors)  # not erased yet
+        self._view = memoryview(self.data)
 
     def readblocks(self, n, buf, offset=0):
         at = n * self.size + offset
         length = len(buf)
         assert 0 <= offset and offset + length <= self.size, "beyond the sector"
         self.bytes_read += length
-        self.reads += 1
-        buf[:] = memoryview(self.data)[at : at + length]
+        self.used[n] |= self._unknown[n]
+        buf[:] = self._view[at : at + length]
         return 0
 
     def writeblocks(self, n, buf, offset=0):
@@ -42,6 +47,7 @@ class Nor:
             self.log.append((at, bytes(buf)))
         self.programs += 1
         self.programmed += len(buf)
+        self.used[n] |= self._unknown[n]
         program(self.data, at, buf, len(buf))
         return 0
 
@@ -56,6 +62,7 @@ class Nor:
             if self.log is not None:
                 self.log.append((n * self.size, None))
             self.erases += 1
+            self._unknown[n] = 0
             erase(self.data, n * self.size, self.size)
         return 0
 

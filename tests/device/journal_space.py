@@ -126,7 +126,8 @@ def run(before, leave, acks):
 refused = dropped = runs = 0
 for leave in (0, 512, 1024, 2048, 4096):
     for before in (0, 3, 8, 20):
-        some, lost = run(before + random.getrandbits(1), leave, runs % 2)
+        # A journal that has nothing to give up yet must refuse.
+        some, lost = run(before and before + random.getrandbits(1), leave, runs % 2)
         refused += some
         dropped += lost
         runs += 1

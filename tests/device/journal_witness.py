@@ -73,6 +73,15 @@ class Witness:
         if journal.dropped and (not self.dropped or self.dropped[-1][2] != journal.dropped):
             self.dropped.append((before, len(self.log), journal.dropped))
 
+    def changes(self):
+        """The operations from which on check() asks for something else than before."""
+        found = set()
+        for row in self.rows:
+            found.update(row[6:8])
+        for entry in self.acks + self.dropped:
+            found.update(entry[:2])
+        return found
+
     def append(self, journal, kind, values, uptime_s, utc_s=0, quality=0):
         before = len(self.log)
         seq = journal.append(kind, values, uptime_s, utc_s, quality)
