@@ -28,7 +28,8 @@ class Certificates:
     """Everything in `folder`: NAME.pem and NAME_key.pem of the servers below, and of "client".
 
     "good" is in order; "wrong_name", "expired" and "future" say what is wrong with them;
-    "unknown" is signed by an authority that is not `ca`. `ca` (PEM) and `ca_der` are the same.
+    "unknown" is signed by an authority that is not `ca`, "old" by `old_ca`, which has expired. `ca`
+    (PEM) and `ca_der` are the same.
     """
 
     def __init__(self, folder):
@@ -36,12 +37,14 @@ class Certificates:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ca = self._authority("ca")
         other = self._authority("other")
+        self.old_ca = self._expired_authority("old_ca")
         self.ca_der = self.convert("ca")
         self._sign("good", self.ca, NAME, GOOD)
         self._sign("wrong_name", self.ca, "elsewhere.test", GOOD)
         self._sign("expired", self.ca, NAME, EXPIRED)
         self._sign("future", self.ca, NAME, FUTURE)
         self._sign("unknown", other, NAME, GOOD)
+        self._sign("old", self.old_ca, NAME, GOOD)
         self._sign("client", self.ca, "charger", GOOD)
 
     def convert(self, name):
@@ -65,18 +68,33 @@ class Certificates:
         )
         return made
 
+    def _expired_authority(self, name):
+        request, made, key = (
+            self.folder / f"{name}.csr",
+            self.folder / f"{name}.pem",
+            self._key(name),
+        )
+        subject = ("-subj", f"/CN=Holdfast test {name}")
+        able = ("-addext", "basicConstraints=critical,CA:TRUE")
+        _openssl("req", "-new", "-key", key, *subject, *able, "-out", request)
+        self._issue(request, made, ("-selfsign", "-keyfile", key), EXPIRED)
+        return made
+
     def _sign(self, name, authority, host, valid):
         request, made = self.folder / f"{name}.csr", self.folder / f"{name}.pem"
         also = "localhost" if host == NAME else host
         subject = ("-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host},DNS:{also}")
         _openssl("req", "-new", "-key", self._key(name), *subject, "-out", request)
-        config = self.folder / f"{authority.stem}.conf"
+        key = authority.with_name(f"{authority.stem}_key.pem")
+        self._issue(request, made, ("-cert", authority, "-keyfile", key), valid)
+
+    def _issue(self, request, made, signer, valid):
+        config = self.folder / "ca.conf"
         config.write_text(_CA.format(self.folder))
         (self.folder / "index.txt").write_text("")
-        key = authority.with_name(f"{authority.stem}_key.pem")
         times = ("-startdate", valid[0], "-enddate", valid[1])
-        signer = ("-config", config, "-cert", authority, "-keyfile", key)
-        _openssl("ca", "-batch", *signer, *times, "-notext", "-in", request, "-out", made)
+        what = ("-config", config, *signer, *times, "-notext", "-in", request, "-out", made)
+        _openssl("ca", "-batch", *what)
 
 
 def _openssl(*arguments):

@@ -4,6 +4,7 @@ The bench notes each charge that it saw at the hardware; afterwards the cloud's 
 each of them exactly once, with the right energy.
 """
 
+import collections
 import json
 import os
 import random
@@ -39,6 +40,7 @@ class Surroundings:
         self.link = Link(self.port)
         self.database = folder / "cloud.sqlite"
         self.cloud = None
+        self.cuts = collections.Counter()
         self.start_cloud()
         flash = image.build_image(
             folder / "flash", interpreter, image.charger_files(interpreter), AT_CLOUD
@@ -67,11 +69,13 @@ class Surroundings:
             self.cloud.wait()
             self.cloud.stdin.close()
             self.cloud = None
+            self.cuts["cloud"] += 1
 
     def stop_broker(self):
         if self.broker:
             self.broker.close()
             self.broker = None
+            self.cuts["broker"] += 1
 
     def start_broker(self):
         if not self.broker:
@@ -93,9 +97,11 @@ class Surroundings:
         elif what == 1:
             self.stop_cloud()
         elif what == 2:
+            self.cuts["WiFi"] += self.charger.world["wifi"]
             self.charger.set_world(wifi=False)
             self.link.set(False, True)
         elif what == 3:
+            self.cuts["internet"] += self.charger.world["cloud"]
             self.charger.set_world(cloud=False)
             self.link.set(True, False)
         elif what < 7:
@@ -181,6 +187,7 @@ def check(interpreter, folder, sessions, progress=False):
     finally:
         around.close()
     judge(notes, around.database, status["journal"])
+    print("cuts beside those of power:", dict(around.cuts))
 
 
 def judge(notes, database, journal):

@@ -6,18 +6,22 @@ does. The reference cloud has tests of its own.
 
 import contextlib
 import datetime
+import getpass
 import json
 import queue
 import time
 
 import paho.mqtt.client as mqtt
 import pytest
+from certificates import NAME, Certificates
 from cloud_process import wait_for
+from conftest import Interpreter
 from test_app import SETTINGS, Charger
 from test_web import free_port
 
 from tools.bench.broker import Broker
 from tools.bench.link import Link
+from tools.cloud import messages
 from tools.virtual import image
 
 ID = SETTINGS["charger_id"]
@@ -33,7 +37,7 @@ AT_CLOUD = {
 }
 # Chargers ask for their window before each attempt: in these tests it is a second.
 HINT = {"hint.test": ("127.0.0.1", 0)}
-NEEDS_ACK = 10
+PAIR = (("cert", ".pem"), ("key", "_key.pem"))
 
 
 def now(offset_s=0):
@@ -52,6 +56,7 @@ class Cloud:
         self.client.on_connect = lambda client, *_: client.subscribe("holdfast/+/+", 1)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
+        self.malformed = []
         self._req = 0
 
     def close(self):
@@ -61,7 +66,12 @@ class Cloud:
     def _take(self, client, what, message):
         words = message.topic.split("/")
         if words[1] == ID and words[2] not in ("ack", "grant", "command"):
-            self.messages.put((words[2], json.loads(message.payload), message.retain))
+            try:
+                content = messages.check(words[2], message.payload)  # as docs/mqtt.md has it
+            except messages.Malformed as e:
+                self.malformed.append((str(e), message.topic, message.payload))
+                content = json.loads(message.payload)
+            self.messages.put((words[2], content, message.retain))
 
     def wait(self, suffix, condition=lambda content: True, timeout_s=20):
         """The next message on <id>/`suffix` for which `condition(content)` holds."""
@@ -143,19 +153,35 @@ class Reader:
 
 
 @contextlib.contextmanager
-def surroundings(interpreter, folder, settings=None, link=False):
-    """A broker, a cloud by hand and a charger that is connected to them."""
-    port = free_port()
-    broker = Broker(port, folder)
+def surroundings(interpreter, folder, settings=None, link=False, tls=False):
+    """A broker, a cloud by hand and a charger that is connected to them, by TLS if need be.
+
+    `charger.restart_broker()` stops the broker and starts it again. At the end everything that the
+    charger has said must have been as docs/mqtt.md has it.
+    """
+    port = charger_port = free_port()
+    more, files = (), image.charger_files(interpreter.name)
+    if tls:
+        made, charger_port = Certificates(folder / "made"), free_port()
+        files = files | {"tls/ca.pem": made.ca.read_bytes()}
+        keys = (f"{kind}file {made.folder}/good{end}" for kind, end in PAIR)
+        more = (f"listener {charger_port} 127.0.0.1", *keys, f"user {getpass.getuser()}")
+    broker = [Broker(port, folder, more)]
     relay = Link(port) if link else None
     cloud = Cloud(port)
     flash = image.build_image(
         folder / "flash",
         interpreter.name,
-        image.charger_files(interpreter.name),
+        files,
         {**AT_CLOUD, **(settings or {})},
     )
-    hosts = {"cloud.test": ("127.0.0.1", relay.port if relay else port)}
+    here = ("127.0.0.1", relay.port if relay else charger_port)
+    hosts = {"cloud.test": here, NAME: here}
+
+    def restart():
+        broker.pop().close()
+        broker.append(Broker(port, folder, more))
+
     try:
         # 127.0.0.1 as the answer of DNS is a window of one second.
         with Charger(
@@ -163,13 +189,15 @@ def surroundings(interpreter, folder, settings=None, link=False):
         ) as charger:
             charger.relay = relay
             charger.broker_port = port
+            charger.restart_broker = restart
             charger.power_on()
             yield charger, cloud
+            assert not cloud.malformed
     finally:
         cloud.close()
         if relay:
             relay.close()
-        broker.close()
+        broker[0].close()
 
 
 def online(cloud):
@@ -225,8 +253,41 @@ def test_what_goes_up(interpreter, tmp_path):
         assert charger.get()["journal"]["acked"] == through
 
 
+def test_through_tls(tmp_path):
+    """The whole contract on a TLS connection, its end and the next one."""
+    wanted = {"cloud_host": NAME, "cloud_tls": True}
+    with surroundings(Interpreter("packaged"), tmp_path, wanted, tls=True) as (charger, cloud):
+        charger.wait_status(lambda s: s["cloud"]["state"] == "no-clock")
+        charger.ask(f"charger.clock.set({int(time.time())}, 'phone')")
+        online(cloud)
+        with Reader(charger.broker_port, f"holdfast/{ID}/status") as late:
+            status, retained = late.first()
+            assert status["id"] == ID and retained
+        cloud.say("grant", {"records": 100})
+        found = cloud.collect(lambda found: 1 in found and 2 in found)
+        journal = charger.get()["journal"]
+        cloud.say("ack", {"epoch": journal["epoch"], "through": max(found)})
+        charger.wait_status(lambda s: s["journal"]["acked"] == max(found))
+        assert cloud.ask("limit", limit_a=10, for_s=600)["ok"]
+        charger.charge()
+        cloud.wait("status", lambda s: s["state"] == "Charging" and s["limit_a"] == 10)
+
+        charger.restart_broker()
+        charger.wait_status(lambda s: not s["online"])
+        charger.wait_status(lambda s: s["cloud"]["state"] == "connected", 60)
+        assert charger.ask("charger.uplink.worker.connections") == 2
+        wait_for("the cloud is connected", cloud.client.is_connected)
+        cloud.heartbeat()
+        charger.wait_status(lambda s: s["online"] and s["state"] == "Charging")
+        assert cloud.ask("unlock") == {"req": f"r{cloud._req}", "ok": True, "locked": False}
+
+        charger.power_off()
+        cloud.wait("status", lambda s: s == {"online": False})
+        with Reader(charger.broker_port, f"holdfast/{ID}/status") as late:
+            assert late.first() == ({"online": False}, True)
+
+
 def test_commands(interpreter, tmp_path):
-    """On the packaged interpreter: a chip's memory does not hold all of them yet."""
     with surroundings(interpreter, tmp_path) as (charger, cloud):
         online(cloud)
         charger.charge()

@@ -150,6 +150,24 @@ def test_two_chargers_with_one_id(tmp_path, broker, new_charger):
         stored(other)
 
 
+def test_a_cloud_that_was_not_missed(tmp_path, broker, new_charger):
+    """Away for less than the charger's patience: what was sent in vain goes up again at once."""
+    database = tmp_path / "cloud.sqlite"
+    with RunningCloud(broker.port, database) as cloud:
+        charger = new_charger()
+        stored(charger)
+        cloud.kill()
+    session(charger)
+    quiet = "charger.uplink.outbox.quiet_ms > 10000"
+    wait_for("what was sent has been on its way for long", lambda: charger.ask(quiet))
+    connections = charger.ask("charger.uplink.worker.connections")
+    assert charger.get()["online"] and charger.get()["journal"]["pending"]
+    with RunningCloud(broker.port, database) as cloud:
+        charger.wait_status(lambda s: not s["journal"]["pending"], 30)
+        assert len(complete(cloud)) == 1 and not rows(cloud, "gap")
+    assert charger.ask("charger.uplink.worker.connections") == connections
+
+
 def test_a_lost_database(tmp_path, broker, new_charger):
     """What the charger still has on its flash comes again, and the report says so meanwhile."""
     database = tmp_path / "cloud.sqlite"

@@ -215,7 +215,7 @@ def listener(certificates, name, *more):
 
 VERDICTS = {
     "wrong_name": "The certificate there is not for the name broker.test.",
-    "expired": "The certificate of broker.test has expired.",
+    "expired": "The certificate of broker.test has expired, or its CA has.",
     "future": "The certificate of broker.test is not valid yet: is the clock right?",
     "unknown": "The certificate of broker.test is not signed by the CA in /tls.",
 }
@@ -227,11 +227,11 @@ def test_tls_with_mosquitto(interpreter, tmp_path):
     certificates = Certificates(tmp_path / "made")
     tls = tmp_path / "tls"
     tls.mkdir()
-    listeners = [listener(certificates, name) for name in ("good", *VERDICTS)]
+    listeners = [listener(certificates, name) for name in ("good", "old", *VERDICTS)]
     asks = ("require_certificate true", "use_identity_as_username true")
     listeners.append(listener(certificates, "good", f"cafile {certificates.ca}", *asks))
     with Mosquitto(tmp_path, *listeners) as broker, Device(interpreter) as device:
-        good, *bad, asking = broker.ports
+        good, old, *bad, asking = broker.ports
         device.do(f"broker.FOLDER = {str(tls) + '/'!r}")
         device.go(good, "broker.test", tls=True)
         if interpreter.name == "board":
@@ -256,6 +256,11 @@ def test_tls_with_mosquitto(interpreter, tmp_path):
             why = device.until("worker.why")
             assert why == sentence, (name, why)
             gaps[name] = device.ask("gap_ms()")
+        # a good certificate of an authority that is trusted, but too old
+        (tls / "ca.pem").write_bytes(certificates.old_ca.read_bytes())
+        device.go(old, "broker.test", tls=True)
+        assert device.until("worker.why") == VERDICTS["expired"]
+        (tls / "ca.pem").write_bytes(certificates.ca.read_bytes())
         # an address is no name that the certificate is for
         device.go(good, HERE, tls=True)
         assert device.until("worker.why") == "The certificate there is not for the name 127.0.0.1."

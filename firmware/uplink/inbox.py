@@ -15,6 +15,7 @@ _MOST_GRANT = const(1000000)
 _MOST_REQ = const(36)  # characters, as a UUID has
 _CLOCK_APART_S = const(2)
 _SPREAD_MS = const(10000)
+_ARRIVED_MS = const(10000)
 _1970_TO_2000_S = const(946684800)
 
 
@@ -102,7 +103,13 @@ def _ack(uplink, content):
 
 
 def _grant(uplink, content):
-    uplink.outbox.granted = number(content, "records", 0, _MOST_GRANT)
+    outbox = uplink.outbox
+    outbox.granted = number(content, "records", 0, _MOST_GRANT)
+    if outbox.quiet_ms > _ARRIVED_MS:
+        # It was not acked for so long, and the cloud waits for something: it has not arrived. A
+        # cloud that was away for a moment, and was not missed, does not say more than this.
+        outbox.quiet_ms = 0
+        briefly("firmware.uplink.presence").resend(outbox, outbox.acked)
     _heard(uplink)
 
 

@@ -30,7 +30,7 @@ _NOT_FOUND = "The name {} was not found, or nobody answers who could know it."
 # Parts of what mbedtls says about a certificate, of what the unix port says of DNS, and numbers
 _PARTS = (
     ("addrinfo", _NOT_FOUND),
-    ("expired", "The certificate of {} has expired."),
+    ("expired", "The certificate of {} has expired, or its CA has."),
     ("future", "The certificate of {} is not valid yet: is the clock right?"),
     ("does not match", "The certificate there is not for the name {}."),
     ("not correctly signed", "The certificate of {} is not signed by the CA in /tls."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from tools.benchmarks import contactor, journal, keys, memory, page, startup, table, uplink
+from tools.benchmarks import contactor, fleet, journal, keys, memory, page, startup, table, uplink
 
 RESULT = pathlib.Path(__file__).resolve().parents[2] / "build" / "bench.json"
 
@@ -21,6 +21,7 @@ GROUPS = (
     ("A list of 1,000 keys (board interpreter)", keys.measure),
     ("Journal, 1,000 sessions of 8 checkpoints (packaged interpreter)", journal.measure),
     ("Uplink through Mosquitto (packaged interpreter)", uplink.measure),
+    ("Return of a fleet of 100,000, simulated, ideal 200 s", fleet.measure),
     ("The page, bytes over the air", page.measure),
     ("Start (board interpreter)", startup.measure, "board"),
     ("Start (packaged interpreter)", startup.measure, "packaged"),
