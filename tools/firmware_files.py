@@ -31,7 +31,13 @@ BUILT_IN = ("umqtt/simple.py",)
 SOURCES = ("boot.py", "main.py")
 # Modules that are loaded together anyway: on the device each row is one file, the first one's.
 ROOMS = {
-    "firmware.charging.controller": (
+    "firmware.app": (
+        "firmware.ticks",
+        "firmware.clock",
+        "firmware.reasons",
+        "firmware.version",
+        "firmware.access.keys",
+        "firmware.key_file",
         "firmware.charging.events",
         "firmware.charging.signals",
         "firmware.charging.duty",
@@ -41,8 +47,10 @@ ROOMS = {
         "firmware.charging.rcd_test",
         "firmware.charging.session",
         "firmware.charging.limits",
-    ),
-    "firmware.board.board": (
+        "firmware.charging.controller",
+        "firmware.access.decision",
+        "firmware.permission",
+        "firmware.access.authorization",
         "firmware.board.voltage",
         "firmware.board.contactor",
         "firmware.board.led",
@@ -52,13 +60,17 @@ ROOMS = {
         "firmware.board.rcd",
         "firmware.board.temperature",
         "firmware.board.estimate",
+        "firmware.board.board",
+        "firmware.journal.journal",
+        "firmware.web.routes",
+        "firmware.web.server",
+        "firmware.ntp",
+        "firmware.recorder",
+        "firmware.console",
+        "firmware.supervisor",
     ),
-    "firmware.access.authorization": ("firmware.access.decision", "firmware.permission"),
+    "firmware.settings": ("firmware.briefly",),
     "firmware.access.schedule": ("firmware.access.timezone",),
-    "firmware.clock": ("firmware.ticks",),
-    "firmware.app": ("firmware.ntp", "firmware.recorder", "firmware.supervisor"),
-    "firmware.key_file": ("firmware.access.keys",),
-    "firmware.web.server": ("firmware.web.routes",),
     "firmware.uplink.uplink": (
         "firmware.uplink.backoff",
         "firmware.uplink.mailbox",

@@ -48,7 +48,7 @@ _HEAD = (
     "X-Frame-Options: DENY\r\nReferrer-Policy: same-origin\r\n"
     "Content-Security-Policy: frame-ancestors http://127.0.0.1:* http://localhost:*\r\n"
 )
-_ERRORS = __file__[: __file__.rindex("/") + 1] + "errors.txt"
+_ERRORS = __file__[: __file__.rindex("firmware/")] + "firmware/web/errors.txt"
 
 
 def error(status, code, headers="", more=None):
