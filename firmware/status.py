@@ -6,11 +6,14 @@ Built anew for each reader, outside the tick. A key id is never shown whole.
 import gc
 import json
 
+from micropython import const
+
 from firmware.access.authorization import OWNER
 from firmware.access.decision import ONLINE
 from firmware.reasons import sentence
 from firmware.version import VERSION
 
+_FULL_PERCENT = const(80)  # as in journal/turn.py, which records it
 _PATIENCE = ("RandomDelay", "PlugIn")
 _QUIET = ("PermitOpen", "WaitsForKey", "NoClock")  # not worth showing while there is no car
 
@@ -70,7 +73,7 @@ def _parts(charger, brief=False):
         "clock": {"utc": clock.utc(), "quality": clock.quality},
         "firmware": VERSION,
         "boot": clock.boot,
-        "notice": settings.notice or charger.keys.notice,
+        "notice": settings.notice or charger.keys.notice or _trouble(charger.recorder),
     }
     if brief:
         return
@@ -90,13 +93,25 @@ def _parts(charger, brief=False):
     }
 
 
+def _trouble(recorder):
+    """What keeps the journal from recording, or soon will; None if nothing does."""
+    its = recorder.journal
+    trouble = recorder.notice or its.refusal
+    percent = its.percent_full()
+    if not trouble and percent >= _FULL_PERCENT:
+        trouble = (
+            f"the journal is {percent} % full of records that no cloud has: the oldest go first"
+        )
+    return trouble
+
+
 def _journal(recorder):
     its = recorder.journal
     return {
         "pending": its.pending(),
         "capacity": its.capacity(),
         "percent": its.percent_full(),
-        "notice": recorder.notice or its.refusal or its.notice,
+        "notice": _trouble(recorder) or its.notice,
         "epoch": its.epoch,
         "acked": its.acked,
         "last_seq": its.last_seq,

@@ -17,8 +17,9 @@ import sys
 
 import pytest
 from conftest import ROOT, Interpreter
-from test_app import SETTINGS
+from test_app import SETTINGS, Charger
 from test_journal_cuts import RAW_SIZE, RAW_START, WITH_JOURNAL
+from test_web import free_port
 
 from tools.journal import images, reader  # first: it brings what the firmware's modules import
 from tools.virtual import image
@@ -357,6 +358,40 @@ def test_reader_asks_a_board_as_it_runs(tmp_path, raw):
     # A record may have been written between the two, none may differ.
     assert again["records"][: len(kinds)] == content["records"]
     assert again["epoch"] == content["epoch"]
+
+
+def test_status_page_and_an_event_warn_from_80_percent(interpreter, tmp_path):
+    """The page shows the notice of the brief status, for which it asks."""
+    size = 8 * 4096
+    partitions = (*WITH_JOURNAL[:-1], (1, 64, RAW_START, size, "journal", False))
+    files = image.charger_files(interpreter.name)
+    flash = image.build_image(
+        tmp_path / "flash", interpreter.name, files, SETTINGS, partitions=partitions
+    )
+    for least, warns in ((60, False), (80, True)):
+        device(Interpreter("packaged"), "journal_image.py", "percent", tmp_path / "ring", least)
+        whole = bytearray(flash.read_bytes())
+        whole[RAW_START : RAW_START + size] = (tmp_path / "ring").read_bytes()
+        flash.write_bytes(whole)
+        with Charger(
+            *(interpreter.name, flash, "smartevse_v3"),
+            ports={80: free_port()},
+            partitions=partitions,
+        ) as board:
+            board.power_on()
+            board.wait_serial("holdfast: running", 20)
+            brief, status = board.get("/api/status?brief"), board.get()
+        percent = status["journal"]["percent"]
+        assert least <= percent < least + 20, status
+        events = reader.read(images.from_image(flash.read_bytes(), RAW_START, size))["records"]
+        told = [r["value"] for r in events if r["kind"] == "notice" and r["code"] == "JournalFull"]
+        if warns:
+            for notice in (brief["notice"], status["notice"], status["journal"]["notice"]):
+                assert f"{percent} % full" in notice, (brief, status)
+            assert told and 80 <= told[0] <= percent
+        else:
+            assert brief["notice"] is None and status["journal"]["notice"] is None, status
+            assert not told
 
 
 def test_times_from_anchors_and_bounds_without():

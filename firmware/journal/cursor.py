@@ -55,9 +55,12 @@ class Cursor:
         )  # fmt: skip
 
     def go_to(self, place):
-        """Go on where another cursor stood, without the way from the beginning of its sector."""
+        """Go on where another cursor of this journal stood, without the way through its sector."""
+        self.seq = place[0]
         if place[2] >= 0 and self.enter(place[2]):
-            self.seq, self._layout, _, self.offset, self._end, self._kind, self.damaged = place
+            _, self._layout, _, self.offset, self._end, self._kind, self.damaged = place
+        else:
+            self.sector = -1  # look for it
 
     def step(self):
         """AGAIN, RECORD, LOST or AT_END; more may come after AT_END."""
@@ -80,15 +83,16 @@ class Cursor:
                 self.sector = -1
                 return self._lost(end) if self.seq <= end else AGAIN
             seq = self.record_seq
-            if self.kind == _GAP:
+            if seq < self.seq:
+                self.damaged = False  # what was, lies before the numbers that are looked for
+            elif self.kind == _GAP:
                 first = struct.unpack_from("<I", self.buffer, self.body)[0]
-                if seq >= self.seq:
-                    if first > self.seq:
-                        self.offset -= self.buffer[self.at]
-                        return self._lost(first - 1)
-                    self.damaged = True
-                    return self._lost(seq)
-            elif self.kind < _INTERNAL and seq >= self.seq:
+                if first > self.seq:
+                    self.offset -= self.buffer[self.at]
+                    return self._lost(first - 1)
+                self.damaged = True
+                return self._lost(seq)
+            elif self.kind < _INTERNAL:
                 if seq > self.seq:
                     self.offset -= self.buffer[self.at]  # to come upon it once more
                     return self._lost(seq - 1)

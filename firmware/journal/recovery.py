@@ -64,7 +64,9 @@ def start(journal, boot):
 
 def format(journal, boot):
     """Erase everything, and begin a new journal; takes a few seconds. OSError if it cannot be."""
+    layout = journal.layout
     journal.__init__(journal.store)
+    journal.layout = layout + 1  # who stands somewhere in it must look anew
     journal.boot = boot
     room = briefly("firmware.journal.room")
     for i in range(len(journal.state)):

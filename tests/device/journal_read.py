@@ -6,12 +6,14 @@ Argument: a seed.
 import random
 import sys
 
-from journal_flash import Nor
+import vfs
+from journal_flash import DAMAGES, Nor, damaged, do
 from journal_witness import Witness, read_all, sessions
 
 from firmware.journal import cursor as reading
 from firmware.journal import fields, recovery
 from firmware.journal import journal as ring
+from firmware.journal.file_store import FileStore
 from firmware.journal.raw_store import RawStore
 from firmware.journal.sessions import sessions as newest_first
 
@@ -143,6 +145,161 @@ def while_it_changes():
         assert seen > 1000, seen
 
 
+class Batches:
+    """A ring that is read in batches, each from where the last one ended, while it changes.
+
+    After each batch a cursor that has to look for the place itself reads the same once more.
+    """
+
+    def __init__(self, files):
+        self.files = files
+        self.nor = Nor(512, 64 if files else 9)
+        if files:
+            vfs.VfsLfs2.mkfs(self.nor)
+            vfs.mount(vfs.VfsLfs2(self.nor), "/batches")
+        self.written = {}
+        self.open(1)
+        self.following = 1
+        self.session = self.turn = self.layout = 0
+        self.placed = self.moved = self.records = self.cuts = self.flips = 0
+        self.lost = {}
+
+    def open(self, boot):
+        store = FileStore("/batches/journal", 9, 512) if self.files else RawStore(self.nor)
+        self.journal = ring.Journal(store)
+        recovery.start(self.journal, boot)
+        assert not self.journal.refusal, self.journal.refusal
+        self.place = None
+        self.room = None
+
+    def record(self):
+        self.session += 1
+        number = self.session & 0xFFFF
+        for kind, values in (
+            ("session_start", (number, 1, "Key", None)),
+            ("checkpoint", (number, 2, 1, 60, False)),
+            ("checkpoint", (number, 3, 2, 120, False)),
+            ("session_end", (number, 4, 3, 180, False, "Local")),
+        ):
+            if kind != "checkpoint" or random.getrandbits(1):
+                self.written[self.journal.append(kind, values, self.turn)] = kind, number
+
+    def make_room(self):
+        self.room = self.room or self.journal.make_room()
+        for _ in range(1 + random.getrandbits(3)):
+            try:
+                next(self.room)
+            except StopIteration:
+                self.room = None
+                break
+
+    def cut(self):
+        """The power fails in one of the operations that a session or an ack needs."""
+        nor = self.nor
+        before = bytearray(nor.data)
+        nor.log = []
+        if random.getrandbits(2):
+            self.record()
+        else:
+            self.journal.ack(self.journal.epoch, self.journal.last_seq)
+        if not nor.log:
+            return
+        at = random.randrange(len(nor.log))
+        for operation in nor.log[:at]:
+            do(before, operation, 512)
+        damage = DAMAGES[random.randrange(len(DAMAGES))]
+        damaged(before, nor.log[at], damage, 512, random.getrandbits(12))
+        for seq in list(self.written):
+            if seq >= self.following and self.written[seq][1] == self.session & 0xFFFF:
+                del self.written[seq]  # it may be there or not
+        self.nor = Nor(512, 9, before)
+        self.open(self.journal.boot + 1)
+        self.cuts += 1
+
+    def flip(self):
+        """A bit changes at rest, in a sector that is complete."""
+        i = random.randrange(9)
+        if self.journal.state[i] in (ring.LOG, ring.COMPACT) and i != self.journal.head:
+            self.nor.data[i * 512 + random.randrange(512)] ^= 1 << random.getrandbits(3)
+            self.flips += 1
+
+    def take(self, cursor, most):
+        taken = []
+        steps = 0
+        while len(taken) < most:
+            what = cursor.step()
+            steps += 1
+            assert steps < 2000, "the cursor does not come to an end"
+            if what == reading.AT_END:
+                break
+            if what == reading.LOST:
+                taken.append((cursor.lost_from, cursor.lost_to, cursor.why))
+            elif what == reading.RECORD:
+                taken.append(fields.unpack(cursor))
+        return taken
+
+    def batch(self):
+        cursor = reading.Cursor(self.journal, self.following)
+        if self.place:
+            assert self.place[0] == self.following
+            cursor.go_to(self.place)
+            self.placed += 1
+            self.moved += self.layout != self.journal.layout
+        most = 1 + random.getrandbits(4)
+        taken = self.take(cursor, most)
+        again = self.take(reading.Cursor(self.journal, self.following), most)
+        assert taken == again, (taken, again)
+        for row in taken:
+            if isinstance(row, tuple):
+                first, last, why = row
+                assert first == self.following and last >= first, row
+                self.lost[why] = self.lost.get(why, 0) + 1
+                self.following = last + 1
+                continue
+            assert row["seq"] == self.following, (row, self.following)
+            self.following += 1
+            if row["seq"] in self.written:
+                assert self.written[row["seq"]] == (row["kind"], row["session"]), row
+                self.records += 1
+        self.place = cursor.place()
+        self.layout = self.journal.layout
+
+
+def batches(files, harm):
+    ring_in = Batches(files)
+    for turn in range(1500):
+        ring_in.turn = turn
+        for _ in range(random.getrandbits(2)):
+            what = random.getrandbits(8) % 16
+            if what < 6:
+                ring_in.record()
+            elif what < 9:
+                ring_in.make_room()
+            elif what < 12:
+                # What was read, or a part of it, or more; half of the time nothing: it fills.
+                journal = ring_in.journal
+                through = ring_in.following - 1 - random.getrandbits(4)
+                if turn % 600 < 300 and turn % 7 == 0:
+                    journal.ack(journal.epoch, max(0, through if turn % 3 else journal.last_seq))
+            elif harm and what == 12:
+                ring_in.cut()
+            elif harm and what == 13 and random.getrandbits(2) == 0:
+                ring_in.flip()
+        if turn % 300 < 150 or random.getrandbits(5) == 0:  # or the ring goes round meanwhile
+            ring_in.batch()
+    print(
+        *("placed", ring_in.placed, "moved", ring_in.moved, "records", ring_in.records),
+        *("cuts", ring_in.cuts, "flips", ring_in.flips, "lost", ring_in.lost),
+    )
+    assert ring_in.placed > 300 and ring_in.moved > 50 and ring_in.records > 500
+    assert {"Acked", "Compacted", "Full"} <= set(ring_in.lost), (
+        "nothing vanished before it was read"
+    )
+    if files:
+        ring_in.journal.store.close()
+        vfs.umount("/batches")
+
+
 def bounded():
     """No step reads much, wherever it begins."""
     nor, journal = fresh(4096, 16)
@@ -225,3 +382,6 @@ bad_input()
 bounded()
 paging()
 while_it_changes()
+batches(False, False)
+batches(False, True)
+batches(True, False)
