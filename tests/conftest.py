@@ -57,3 +57,45 @@ class Interpreter:
 def interpreter(request):
     """Each test that asks for it runs under both interpreters."""
     return Interpreter(request.param)
+
+
+# The modules behind these load a browser's driver and the like: only where they are asked for.
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from tests.phone import chromium
+
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """`make run`, shared by the tests of a module."""
+    from tests.bench_process import RunningBench
+
+    with RunningBench(tmp_path_factory.mktemp("bench")) as running:
+        yield running
+
+
+@pytest.fixture
+def new_phone(bench, browser):
+    """A function that makes a phone at this bench's charger."""
+    from tests.phone import Phone
+
+    def make(language="en", **how):
+        return Phone(browser, bench.ready["page"], language, **how)
+
+    return make
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A Mosquitto of the test's own."""
+    from mosquitto import Mosquitto
+
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as running:
+        yield running

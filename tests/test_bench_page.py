@@ -4,23 +4,10 @@ import pathlib
 
 import pytest
 
-from tests.bench_process import RunningBench
-from tests.phone import chromium, expect
+from tests.phone import expect
 
 pytestmark = pytest.mark.browser
 SCREENSHOTS = pathlib.Path(__file__).resolve().parent.parent / "build" / "screenshots"
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with RunningBench(tmp_path_factory.mktemp("bench")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

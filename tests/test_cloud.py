@@ -43,14 +43,6 @@ DAY_S = 1795435200  # 2026-11-23T12:00:00Z
 
 
 @pytest.fixture
-def broker(tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as running:
-        yield running
-
-
-@pytest.fixture
 def port(broker):
     return broker.port
 

@@ -15,7 +15,6 @@ from tests.phone import (
     PHONE,
     SECTIONS,
     Phone,
-    chromium,
     expect,
     plug_in,
 )
@@ -54,28 +53,6 @@ _WATCH_FOCUS = """() => {
 _TOUCHES = """addEventListener("pointerdown", event => {
   if (event.isTrusted) touched(event.pointerType + " " + event.target.textContent)
 }, true)"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with RunningBench(tmp_path_factory.mktemp("page")) as running:
-        yield running
-
-
-@pytest.fixture
-def new_phone(bench, browser):
-    """A function that makes a phone at this bench's charger."""
-
-    def make(language="en", **how):
-        return Phone(browser, bench.ready["page"], language, **how)
-
-    return make
 
 
 def pin(bench):

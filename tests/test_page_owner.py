@@ -13,7 +13,7 @@ import pytest
 from firmware.access import schedule_text
 from firmware.access.timezone import Timezone
 from tests.bench_process import RunningBench
-from tests.phone import DESKTOP, PHONE, SCREENSHOTS, Phone, chromium, expect, plug_in
+from tests.phone import DESKTOP, PHONE, SCREENSHOTS, Phone, expect, plug_in
 from tools import page as source
 
 pytestmark = pytest.mark.browser
@@ -26,28 +26,6 @@ ZONES = (
     "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Auckland",
     "Pacific/Chatham", "Pacific/Marquesas", "Africa/Lagos", "UTC",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with RunningBench(tmp_path_factory.mktemp("page")) as running:
-        yield running
-
-
-@pytest.fixture
-def new_phone(bench, browser):
-    """A function that makes a phone at this bench's charger."""
-
-    def make(language="en", **how):
-        return Phone(browser, bench.ready["page"], language, **how)
-
-    return make
 
 
 def pin(bench):

@@ -11,7 +11,6 @@ import time
 
 import pytest
 from cloud_process import RunningCloud, wait_for
-from mosquitto import Mosquitto
 from test_app import Charger
 from test_uplink import AT_CLOUD, HINT, ID
 from test_web import free_port
@@ -29,14 +28,6 @@ PARTITIONS = (
 PATIENCE_S = 90
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
-
-
-@pytest.fixture
-def broker(tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as running:
-        yield running
 
 
 @pytest.fixture
