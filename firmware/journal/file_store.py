@@ -15,8 +15,8 @@ _ENOSPC = const(28)  # not among the names of MicroPython's errno
 class FileStore:
     """Files 00, 01, ... of at most `size` bytes in `directory`, which is made if need be.
 
-    `hold_s` is how long a checkpoint may be held back. Few large files, because LittleFS reads 5
-    to 25 KB of its directories to open one, and the start of the journal opens all of them.
+    `hold_s` is how long a checkpoint may be held back. Few large files, because LittleFS reads 2
+    to 14 KB of its directories to open one, and the start of the journal opens all of them.
     """
 
     wears = False  # the file system deals with bad blocks

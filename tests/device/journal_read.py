@@ -329,6 +329,31 @@ def bounded():
                 break
 
 
+def quiet():
+    """A start with nothing to put right, and readers, write nothing: no cut can harm them."""
+    for files in (False, True):
+        nor = Nor(512, 64 if files else 9)
+        nor.log = []
+        if files:
+            vfs.VfsLfs2.mkfs(nor)
+            vfs.mount(vfs.VfsLfs2(nor), "/quiet")
+        store = FileStore("/quiet/journal", 9, 512) if files else RawStore(nor)
+        journal = sessions(Witness(nor.log), store, 30, lambda n: n == 9, lambda n: n % 3)
+        if files:
+            store.close()
+            store = FileStore("/quiet/journal", 9, 512)
+        nor.log = []
+        boot = journal.boot + 1
+        journal = ring.Journal(store)
+        recovery.start(journal, boot)
+        assert journal.last_seq > 100 and len(read_all(journal, 1)) > 50
+        assert [one for one in newest_first(journal) if one]
+        if files:
+            store.close()
+            vfs.umount("/quiet")
+        assert not nor.log, (files, len(nor.log), "operations")
+
+
 def bad_input():
     nor, journal = fresh()
     kept = bytes(nor.data)
@@ -380,6 +405,7 @@ def bad_input():
 
 bad_input()
 bounded()
+quiet()
 paging()
 while_it_changes()
 batches(False, False)
