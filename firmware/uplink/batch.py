@@ -1,29 +1,45 @@
-"""A batch of records as messages: read from the journal, written as JSON. See docs/mqtt.md."""
+"""A batch of records as messages: read from the journal, written as JSON. See docs/mqtt.md.
+
+Loaded for each batch, which takes as long as to send it.
+"""
 
 import binascii
 import json
 
 from micropython import const
 
-from firmware.briefly import briefly
 from firmware.clock import text
+from firmware.journal import cursor as reading
+from firmware.journal import fields
 
 _MOST_RECORDS = const(25)
 _MOST_BYTES = const(1200)  # of the records of one batch, the last of them left out
 _MOST_WORK = const(28)  # what is not found by then is looked for the next time
 _SEARCH = const(7)  # a step of the cursor that passes over records, beside one that finds a record
+_TRICKLE_MS = const(15000)  # and up to three times as long, at random
 _SESSION = ("session_start", "checkpoint", "session_end", "session_closed")
 
 
 def send(outbox, first, last):
-    """Put the records from `first` on, up to `last`, into the mailbox; the last that is in it.
+    """Put records from `first` on, up to `last` at most, into the mailbox; note it in `outbox`."""
+    sent = _pack(outbox, first, last)
+    if first > outbox.live:
+        outbox.live = sent
+        return
+    if outbox.granted >= 0:
+        outbox.granted = max(0, outbox.granted - (sent - outbox.backlog))
+    else:
+        outbox.wait_ms = _TRICKLE_MS + outbox.draw(2 * _TRICKLE_MS)
+    outbox.backlog = sent
 
-    At most two messages: <id>/sessions and <id>/events. first - 1 if there is nothing yet. The
-    outbox keeps where the cursor came to: to find it again takes up to a whole sector's reading.
+
+def _pack(outbox, first, last):
+    """At most two messages, <id>/sessions and <id>/events; the last record that is in them.
+
+    first - 1 if there is nothing yet. The outbox keeps where the cursor came to: to find it again
+    takes up to a whole sector's reading.
     """
     journal = outbox.journal
-    reading = briefly("firmware.journal.cursor")
-    fields = briefly("firmware.journal.fields")
     cursor = reading.Cursor(journal, first)
     if outbox.place and outbox.place[0] == first:
         cursor.go_to(outbox.place)

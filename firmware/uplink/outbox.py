@@ -10,7 +10,6 @@ from micropython import const
 
 from firmware.briefly import briefly
 
-_TRICKLE_MS = const(15000)  # and up to three times as long, at random
 _AGAIN_MS = const(120000)  # sent, and neither acked nor refused: it did not arrive
 _ROOM = const(3)  # messages, one of them under way: the thread always has the next batch
 
@@ -29,7 +28,7 @@ class Outbox:
         self.granted = -1
         self.acked = 0
         self.place = None  # where the last batch ended, see batch.py
-        # What follows is set in presence.py.
+        # What follows is set in presence.py and batch.py.
         self.backlog = 0  # all before this was sent since the cloud came, or acked
         self.again = 0  # up to here what was acked goes up again
         self.live = 0  # the same for what is new since it came
@@ -39,10 +38,7 @@ class Outbox:
         self._acked = 0
 
     def step(self, dt_ms):
-        """Put the next batch into the mailbox, if one is due and there is room for it.
-
-        Reads flash and takes memory for a moment; not for the tick.
-        """
+        """(first, last) of the records that may go into the mailbox now, for batch.py; or None."""
         journal = self.journal
         acked = self.acked
         self.wait_ms = max(0, self.wait_ms - dt_ms)
@@ -56,23 +52,12 @@ class Outbox:
         if self.backlog >= self.again:
             self.backlog = max(self.backlog, acked)
         if len(self.mailbox) >= _ROOM:
-            return
+            return None
         if self.live < journal.last_seq:
-            self.live = self._send(self.live + 1, journal.last_seq)
-        elif self.backlog < self.began:
-            last = self.began
-            if self.granted >= 0:
-                last = min(last, self.backlog + self.granted)
-            elif self.wait_ms:
-                return
-            if last > self.backlog:
-                sent = self._send(self.backlog + 1, last)
-                if self.granted >= 0:
-                    self.granted = max(0, self.granted - (sent - self.backlog))
-                else:
-                    self.wait_ms = _TRICKLE_MS + self.draw(2 * _TRICKLE_MS)
-                self.backlog = sent
-
-    def _send(self, first, last):
-        """Send records from `first` on, up to `last` at most; the last that was sent."""
-        return briefly("firmware.uplink.batch").send(self, first, last)
+            return self.live + 1, journal.last_seq
+        last = self.began
+        if self.granted >= 0:
+            last = min(last, self.backlog + self.granted)
+        elif self.wait_ms:
+            return None
+        return (self.backlog + 1, last) if last > self.backlog else None

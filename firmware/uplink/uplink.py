@@ -75,6 +75,13 @@ class Uplink:
             task.beat()
             try:
                 self.look()
+                # None of the three parts lasts as long as a tick: so there are ticks in between.
+                await asyncio.sleep_ms(_HALF_MS)
+                due = self.outbox.step(_ROUND_MS) if self.charger.access.online else None
+                if due:
+                    batch = briefly("firmware.uplink.batch")
+                    await asyncio.sleep_ms(0)
+                    batch.send(self.outbox, due[0], due[1])
                 tries = 0
             except MemoryError:
                 # Somebody else has it just now, and what failed is still to be done. But what has
@@ -86,10 +93,7 @@ class Uplink:
                     self.late = self.todo
                     self.todo = None
                     tries = 0
-            # Each of the two may last as long as a tick: not one after the other.
-            await asyncio.sleep_ms(_HALF_MS)
-            if self.charger.access.online:
-                self.outbox.step(_ROUND_MS)
+            batch = None
             await asyncio.sleep_ms(_HALF_MS)
 
     def look(self):
