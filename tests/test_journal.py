@@ -162,22 +162,37 @@ def test_every_power_cut(interpreter, store):
     sys.stderr.write("\n")
 
 
+def broken_build(folder, file, good, bad):
+    """A copy of the firmware in `folder` whose journal has `bad` instead of `good`."""
+    shutil.copytree(ROOT / "firmware", folder / "firmware")
+    source = folder / "firmware" / "journal" / file
+    text = source.read_text()
+    assert good in text, f"{file} has changed: {good!r} is not there to be broken"
+    source.write_text(text.replace(good, bad))
+    return folder
+
+
 @pytest.mark.parametrize(
     "broken", BROKEN, ids=[f"{row[0].replace(' ', '-')}-{n}" for n, row in enumerate(BROKEN)]
 )
 def test_the_sweep_sees_a_broken_build(tmp_path, broken):
-    expected, store, file, good, bad = broken
-    shutil.copytree(ROOT / "firmware", tmp_path / "firmware")
-    source = tmp_path / "firmware" / "journal" / file
-    text = source.read_text()
-    assert good in text, f"{file} has changed: {good!r} is not there to be broken"
-    source.write_text(text.replace(good, bad))
+    expected, store, *change = broken
+    stride = 13 if store == "raw" else 60
+    path = [broken_build(tmp_path, *change)]
     with pytest.raises(AssertionError) as failure:
-        stride = 13 if store == "raw" else 60
-        device(
-            Interpreter("packaged"), "journal_sweep.py", store, stride, 1, 1, 0, 1, path=[tmp_path]
-        )
+        device(Interpreter("packaged"), "journal_sweep.py", store, stride, 1, 1, 0, 1, path=path)
     assert expected in str(failure.value)
+
+
+def test_a_torn_record_stays_torn(interpreter, tmp_path):
+    device(interpreter, "journal_torn.py")
+    path = [
+        broken_build(
+            tmp_path, "recovery.py", "if found.torn:\n        _wipe", "if 0:\n        _wipe"
+        )
+    ]
+    with pytest.raises(AssertionError, match="a record is gone"):
+        device(interpreter, "journal_torn.py", path=path)
 
 
 # (every how many bits one is flipped in `make test`)

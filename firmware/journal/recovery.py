@@ -38,7 +38,7 @@ class _Found:
         self.newest = 0  # serial of the newest sector
         self.junk = 0  # sectors that are neither readable nor blank at their beginning
         self.damaged = 0  # places where something is missing that ought to be there
-        self.torn = False  # behind the newest record lies something that is none
+        self.torn = None  # (from, to) of what lies behind the newest record and is none
         self.resized = False
         self.boot = 0  # newest boot recorded
         self.lasts = None  # the last seq in each sector's footer
@@ -77,7 +77,9 @@ def format(journal, boot):
 def _settle(journal, found):
     if journal.head < 0:
         journal.epoch = struct.unpack("<I", os.urandom(4))[0] | 1
-    elif found.open_footer and journal.previous >= 0:
+    if found.torn:
+        _wipe(journal, *found.torn)
+    if found.open_footer and journal.previous >= 0:
         # The power went between the header of the newest sector and the end of the one before: to
         # program the same once more completes it.
         header = bytearray(_HEADER)
@@ -101,6 +103,20 @@ def _settle(journal, found):
             0,
         )
         journal.cut_session = True
+
+
+def _wipe(journal, at, end):
+    """Make sure that what was torn stays no record.
+
+    All that it lacks may be its last bytes, and the next record might begin with just these.
+    """
+    zeros = memoryview(bytearray(_LONGEST))
+    while at < end:
+        n = min(_LONGEST, end - at)
+        if not journal.store.program(journal.head, at, zeros[:n], False):
+            journal.offset = journal.store.size  # nothing more in this sector
+            return
+        at += n
 
 
 def survey(journal):
@@ -220,7 +236,7 @@ def _newest_sector(journal, found):
                 # have been seen, so it is not used again.
                 journal.last_seq += max(1, (end - begin) // _LONGEST * 7)
                 journal.offset = end
-                found.torn = True
+                found.torn = (at, end)
             # else a bit has flipped where nothing was written: left to the writer to meet
     journal.last_seq = max(journal.last_seq, journal.acked)
     sector = journal.previous

@@ -279,7 +279,7 @@ def batches(files, harm):
                 # What was read, or a part of it, or more; half of the time nothing: it fills.
                 journal = ring_in.journal
                 through = ring_in.following - 1 - random.getrandbits(4)
-                if turn % 600 < 300 and turn % 7 == 0:
+                if turn % 600 < 300 and turn % 5 == 0:
                     journal.ack(journal.epoch, max(0, through if turn % 3 else journal.last_seq))
             elif harm and what == 12:
                 ring_in.cut()
@@ -292,12 +292,10 @@ def batches(files, harm):
         *("cuts", ring_in.cuts, "flips", ring_in.flips, "lost", ring_in.lost),
     )
     assert ring_in.placed > 300 and ring_in.moved > 50 and ring_in.records > 500
-    assert {"Acked", "Compacted", "Full"} <= set(ring_in.lost), (
-        "nothing vanished before it was read"
-    )
     if files:
         ring_in.journal.store.close()
         vfs.umount("/batches")
+    return set(ring_in.lost)
 
 
 def bounded():
@@ -408,6 +406,5 @@ bounded()
 quiet()
 paging()
 while_it_changes()
-batches(False, False)
-batches(False, True)
-batches(True, False)
+lost = batches(False, False) | batches(False, True) | batches(True, False)
+assert lost == {"Acked", "Compacted", "Full", "Damaged"}, (lost, "not all that may vanish did")
