@@ -14,7 +14,7 @@ from micropython import const
 
 from firmware import clock, ticks
 from firmware.access.decision import KNOWN_KEY
-from firmware.briefly import briefly
+from firmware.briefly import briefly, its_end, turn
 from firmware.permission import FINISHED, PLUGGED, stage_of
 from firmware.uplink.backoff import NEEDS_CLOUD, STUCK
 
@@ -68,11 +68,18 @@ class Uplink:
             briefly("firmware.uplink.setup").recall(self)
         while True:
             task.beat()
+            if turn.locked():
+                await its_end()
             self.look()
             # Each of the two may last as long as a tick: not one after the other.
             await asyncio.sleep_ms(_HALF_MS)
             if self.charger.access.online:
-                self.outbox.step(_ROUND_MS)
+                if turn.locked():
+                    await its_end()
+                try:
+                    self.outbox.step(_ROUND_MS)
+                except MemoryError:
+                    pass  # nothing was sent: again in the next round
             await asyncio.sleep_ms(_HALF_MS)
 
     def look(self):
