@@ -112,12 +112,10 @@ def resume(charger):
     journal = charger.recorder.journal
     if not journal.cut_session or charger.settings.after_power_cut != "resume":
         return
-    several = briefly("firmware.journal.sessions").sessions(journal)
-    last = None
-    while last is None:
-        last = next(several, False)
-    several.close()
-    if not last:
+    for last in briefly("firmware.journal.sessions").sessions(journal):
+        if last is not None:
+            break
+    else:
         return
     if last["how"] == "Owner":
         charger.access.resume(b"", "")

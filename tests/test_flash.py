@@ -40,7 +40,7 @@ RUNNING = "holdfast: running"
 # What does not depend on the interpreter is tested under the one that is like the device.
 ONCE = pytest.mark.parametrize("interpreter", ["board"], indirect=True)
 # Files of the old firmware that differ from those of the new one, in the order of their copying.
-OUTDATED = ("/boot.py", "/firmware/extra.html", "/firmware/web/page.html", "/main.py")
+OUTDATED = ("/boot.py", "/firmware/extra.html", "/firmware/web/errors.txt", "/main.py")
 
 
 def free_port():
@@ -106,14 +106,14 @@ def test_first_flash_runs_from_flash_and_second_copies_nothing(interpreter, tmp_
         assert not any("PIN" in text for text in said)
         assert said[-1].startswith("running id=box-7")
 
-        page = everything["firmware/web/page.html"] + b"<!-- new -->"
+        page = everything["firmware/web/errors.txt"] + b"New This is new.\n"
         monkeypatch.setattr(
             firmware_files,
             "firmware_files",
-            with_more(firmware_files.firmware_files, **{"firmware/web/page.html": page}),
+            with_more(firmware_files.firmware_files, **{"firmware/web/errors.txt": page}),
         )
         said = run_flash(board, board="esp32_devkit")
-        assert copied(said) == ["/firmware/web/page.html"]
+        assert copied(said) == ["/firmware/web/errors.txt"]
         assert "board=esp32_devkit" in said[-1]
         assert "id=box-7" in said[-1]
 
@@ -128,7 +128,7 @@ def outdated(interpreter, tmp_path, monkeypatch):
     files = dict(firmware_files.firmware_files(interpreter_version(interpreter.name)[0]))
     for name in ("boot.py", "main.py"):
         files[name] += b"# older\n"
-    files["firmware/web/page.html"] += b"<!-- older -->"
+    files["firmware/web/errors.txt"] += b"Old This is old.\n"
     del files["firmware/extra.html"]
     files["firmware/gone.html"] = b"only the older firmware has this"
     record = firmware_files.manifest(files, "0.1.0")

@@ -34,7 +34,7 @@ BROKEN = [
     (
         "a record that nobody wrote",
         "raw",
-        "cursor.py",
+        "reading.py",
         "if crc32(memoryview(buffer)[at:end], self.salt) != "
         'struct.unpack_from("<I", buffer, end)[0]:',
         "if False:",

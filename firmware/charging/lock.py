@@ -54,8 +54,13 @@ class Lock:
             self._left_ms = 0
 
     def unlock_again(self):
-        """Drive one more pulse when unlocking is wanted next, whatever the contact says."""
+        """Drive one more pulse when unlocking is wanted next, whatever the contact says.
+
+        After tries that failed at once: who asks may have pushed the plug in.
+        """
         self.opened = False
+        if self.failed == UNLOCK:
+            self.retry()
 
     def step(self, want, may_unlock, position, dt_ms):
         """Decide `drive` for this tick from what is wanted; `position` is Readings.lock."""

@@ -6,19 +6,16 @@ a range that is lost, and why.
 """
 
 import struct
-from binascii import crc32
 
 from micropython import const
 
-_HEADER = const(48)
+from firmware.journal.reading import Reader
+
 _FOOTER = const(8)
-_LONGEST = const(96)
-_SHORTEST = const(13)
 _INTERNAL = const(28)
 _GAP = const(30)
 _LOG = const(2)
 _COMPACT = const(3)
-_PLACES = const(96)  # that a step tries where it does not find a record
 _TRIES = const(8)  # records that a step passes over
 
 AGAIN = const(0)  # nothing yet: step again, after others had their turn
@@ -27,7 +24,7 @@ LOST = const(2)
 AT_END = const(3)
 
 
-class Cursor:
+class Cursor(Reader):
     """Hands out records from `seq` on.
 
     After RECORD: `record_seq`, `kind` (a number of fields.py), `flag`, `boot`, `uptime_s`, `utc_s`
@@ -37,16 +34,12 @@ class Cursor:
     """
 
     def __init__(self, journal, seq):
-        self.journal = journal
+        super().__init__(journal)
         self.seq = seq
-        self.sector = -1
-        self.buffer = bytearray(_LONGEST)
-        self.damaged = False
         self.why = ""
         self.lost_from = self.lost_to = 0
-        self.base_boot = 0
         self._layout = -1
-        self.offset = self._end = self._kind = 0
+        self._end = self._kind = 0
 
     def place(self):
         """Where it stands, for `go_to` of another cursor; it begins with `seq`."""
@@ -72,7 +65,7 @@ class Cursor:
             return AT_END
         if self.sector < 0:
             return self._locate()
-        self._have = 0  # others may have written since
+        self.forget()  # others may have written since
         for _ in range(_TRIES):
             head = self.sector == journal.head
             end = min(self._end, journal.last_seq)
@@ -157,82 +150,3 @@ class Cursor:
         if best == journal.head:
             self._end = 0x3FFFFFFF
         return AGAIN
-
-    def enter(self, i):
-        """Go to the first record of the sector `i`; False if its header is damaged."""
-        header = bytearray(_HEADER)
-        self.sector = i
-        self._start = self._have = 0
-        try:
-            self.journal.store.read(i, 0, header)
-        except OSError:
-            return False
-        self.salt = struct.unpack_from("<I", header, 44)[0]
-        self.flags = header[3]
-        self._first, self.base_boot = struct.unpack_from("<II", header, 12)
-        self.offset = _HEADER
-        return header[:2] == b"HJ" and crc32(memoryview(header)[:-4]) == self.salt
-
-    def forget(self):
-        """Read from flash again: `offset` was changed, or others may have written since."""
-        self._have = 0
-
-    def last(self):
-        """The last seq that the sector's footer names; 0 if there is none."""
-        footer = bytearray(_FOOTER)
-        try:
-            self.journal.store.read(self.sector, self.journal.store.size - _FOOTER, footer)
-        except OSError:
-            return 0
-        last, check = struct.unpack("<II", footer)
-        return last if crc32(memoryview(footer)[:4], self.salt) == check else 0
-
-    def find(self, limit):
-        """The next good record of the sector before `limit`.
-
-        1: found; 0: there is none; -1: none yet, call again.
-        """
-        buffer = self.buffer
-        for _ in range(_PLACES):
-            offset = self.offset
-            if offset + _SHORTEST > limit:
-                return 0
-            at = offset - self._start
-            have = self._have  # bytes of the sector in the buffer, from _start on
-            if at < 0 or at + _SHORTEST > have or at and have - at < buffer[at] <= _LONGEST:
-                at = 0
-                self._start = offset
-                self._have = have = min(_LONGEST, limit - offset)
-                try:
-                    self.journal.store.read(self.sector, offset, memoryview(buffer)[:have])
-                except OSError:
-                    self._have = 0
-                    self.damaged = True
-                    self.offset = limit
-                    return 0
-            n = buffer[at]
-            if _SHORTEST <= n <= have - at and self._is_good(at, n):
-                self.at = at
-                self.offset = offset + n
-                return 1
-            if n != 255:
-                self.damaged = True
-            self.offset = offset + 1
-        return -1
-
-    def _is_good(self, at, n):
-        buffer = self.buffer
-        end = at + n - 4
-        if crc32(memoryview(buffer)[at:end], self.salt) != struct.unpack_from("<I", buffer, end)[0]:
-            return False
-        kind = buffer[at + 1]
-        self.kind = kind & 31
-        self.flag = kind & 32
-        self.quality = kind >> 6
-        seq, boot, self.uptime_s = struct.unpack_from("<HBI", buffer, at + 2)
-        self.record_seq = self._first + seq
-        self.boot = self.base_boot + boot
-        self.utc_s = struct.unpack_from("<I", buffer, at + 9)[0] if self.quality else 0
-        self.body = at + 13 if self.quality else at + 9
-        self.body_end = end
-        return True

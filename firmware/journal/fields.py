@@ -1,4 +1,4 @@
-"""What the records say: one table, for writing them and for reading them.
+"""What the records say: one table, for writing them (packing.py) and for reading them.
 
 Numbers of kinds and of codes lie on flash: both lists only ever grow at their end. A code that is
 not in the list is written out.
@@ -8,15 +8,11 @@ import struct
 
 from micropython import const
 
-_LONGEST_TEXT = const(32)
-_LONGEST_KEY = const(10)
 _ESCAPE = const(255)
-_INTERNAL = const(28)
-_ESTIMATED = const(32)
 
 # Kind 1 first. A field is its name and its type: 2 and 4 are unsigned numbers of so many bytes,
 # c a code, t a text, k a key's number (bytes or None), e the mark "estimated" (it takes no room).
-_KINDS = (
+KINDS = (
     "boot cause:c firmware:t;"
     "clock;"
     "session_start session:2 meter_wh:4 how:c key:k;"
@@ -36,7 +32,7 @@ _KINDS = (
 )
 
 # The number of a code is its place, from 1.
-_CODES = (
+CODES = (
     "|EVDisconnected|Local|UnlockCommand|PowerLoss|Other|Remote|DeAuthorized|EmergencyStop"
     "|HardReset|SoftReset|Reboot|Rcd|RcdTest|Welded|NotClosed|LockFailed|UnlockFailed|Diode"
     "|PilotShort|Overtemperature|Overcurrent|MeterSilent|Proximity|Open|Key|AnyKey|Schedule|Page"
@@ -45,58 +41,6 @@ _CODES = (
     "|JournalFull|RecordsLost|Formatted|SectorLost|Damaged|TimeOut|Refused|Starting|Stopped"
     "|NoPermit|Server|Deliberate|CloudForgot|"
 )
-
-
-def names():
-    """The kinds that can be recorded."""
-    return [kind.split(" ")[0] for kind in _KINDS.split(";")]
-
-
-def pack(kind, values):
-    """(number, body) of a record of `kind` with the tuple `values`; ValueError if they do not fit.
-
-    Numbers that are too large for their field are written as the largest that fits.
-    """
-    number = 0
-    for row in _KINDS.split(";"):
-        number += 1
-        columns = row.split(" ")
-        if columns[0] == kind:
-            break
-    else:
-        raise ValueError(f"the journal knows no record {kind}")
-    if len(values) != len(columns) - 1:
-        raise ValueError(f"{kind} has {len(columns) - 1} fields")
-    body = bytearray()
-    for column, value in zip(columns[1:], values):
-        form = column[-1]
-        if form == "2" or form == "4":
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(f"{column[:-2]} of {kind} must be a number, 0 or more")
-            n = 2 if form == "2" else 4
-            body.extend(min(value, (1 << 8 * n) - 1).to_bytes(n, "little"))
-        elif form == "e":
-            if value:
-                number |= _ESTIMATED
-        elif form == "k":
-            value = value or b""
-            if len(value) > _LONGEST_KEY:
-                raise ValueError(f"{column[:-2]} of {kind} is longer than {_LONGEST_KEY} bytes")
-            body.append(len(value))
-            body.extend(value)
-        else:
-            if form == "c":
-                known = _CODES.find("|" + value + "|") if value and "|" not in value else -1
-                if known >= 0 or not value:
-                    body.append(_CODES[: known + 1].count("|"))
-                    continue
-                body.append(_ESCAPE)
-            text = value.encode()
-            if len(text) > _LONGEST_TEXT:
-                raise ValueError(f"{column[:-2]} of {kind} is longer than {_LONGEST_TEXT} bytes")
-            body.append(len(text))
-            body.extend(text)
-    return number, body
 
 
 def unpack(cursor):
@@ -114,7 +58,7 @@ def unpack(cursor):
         "quality": cursor.quality,
     }
     body = bytes(memoryview(cursor.buffer)[cursor.body : cursor.body_end])
-    columns = _part(_KINDS, ";", cursor.kind - 1).split(" ")
+    columns = _part(KINDS, ";", cursor.kind - 1).split(" ")
     if not columns[0]:
         record["kind"] = f"kind {cursor.kind}"
         record["raw"] = body
@@ -148,7 +92,7 @@ def unpack(cursor):
 
 
 def _code(number):
-    return _part(_CODES, "|", number) or (f"code {number}" if number else "")
+    return _part(CODES, "|", number) or (f"code {number}" if number else "")
 
 
 def _part(texts, mark, number):

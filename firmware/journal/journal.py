@@ -91,11 +91,11 @@ class Journal:
         """
         if self.refusal:
             raise OSError(self.refusal)
-        number, body = briefly("firmware.journal.fields").pack(kind, values)
+        number, body = briefly("firmware.journal.packing").pack(kind, values)
         return self.append_packed(number, body, uptime_s, utc_s, quality)
 
     def append_packed(self, number, body, uptime_s, utc_s=0, quality=0):
-        """As `append`, with a record that fields.pack has made."""
+        """As `append`, with a record that packing.pack has made."""
         out = self._out
         n = len(body) + (17 if quality else 13)
         if n > LONGEST:

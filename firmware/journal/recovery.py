@@ -98,7 +98,7 @@ def _settle(journal, found):
         journal.append_packed(
             _CLOSED | carry[18],
             bytes(carry[4:18])
-            + briefly("firmware.journal.fields").pack("unlock", ("PowerLoss",))[1]
+            + briefly("firmware.journal.packing").pack("unlock", ("PowerLoss",))[1]
             + bytes(carry[0:4]),
             0,
         )

@@ -5,7 +5,6 @@ first pass through a sector marks each 32nd place, and from the last mark to the
 behind it are found again. So a few hundred bytes are in memory however long a sector is.
 """
 
-import sys
 from array import array
 
 from micropython import const
@@ -15,13 +14,19 @@ from firmware.briefly import briefly
 _FOOTER = const(8)
 _APART = const(32)  # records from mark to mark
 _TOGETHER = const(8)  # records that are passed over at once
-_CURSOR = "firmware.journal.cursor"
-_FIELDS = "firmware.journal.fields"
 _LOG = const(2)
 _COMPACT = const(3)
 _START = const(3)
 _END = const(5)
 _CLOSED = const(6)
+
+# What a list knows between two calls of `some`, by its place
+_BEFORE = const(0)  # only records before this number are still to come; 0: there are none
+_HALF = const(1)  # an end whose start has not come yet, or None
+_SECTOR = const(2)
+_MARKS = const(3)  # of that sector, those that are still to come
+_STOP = const(4)  # where the last of them ends
+_LAYOUT = const(5)  # of the journal when they were made
 
 
 def sessions(journal, before=None):
@@ -30,90 +35,107 @@ def sessions(journal, before=None):
     `before` is the "seq" of a session: only older ones come. A session has `boot` and `session`
     (together they name it), `seq`, `acked`, and from its start `key`, `how`, `uptime_s`, `utc_s`
     (since 2000) and `quality`, from its end `energy_wh`, `duration_s`, `estimated`, `reason`: None
-    where that was lost, or has not happened yet. Who stops before its end must close it.
+    where that was lost, or has not happened yet.
     """
-    lent = []
-    try:
-        # It takes long: who reads the journal meanwhile shares these instead of loading its own.
-        for name in (_CURSOR, _FIELDS):
-            if name not in sys.modules:
-                sys.modules[name] = briefly(name)
-                lent.append(name)
-        for one in _backwards(journal, before or journal.last_seq + 1):
+    place = begin(journal, before)
+    while place[_BEFORE]:
+        for one in some(journal, place):
             yield one
-    finally:
-        for name in lent:
-            del sys.modules[name]
 
 
-def _backwards(journal, before):
-    unpack = sys.modules[_FIELDS].unpack
-    cursor = sys.modules[_CURSOR].Cursor(journal, 1)
-    end = None
-    while True:
-        layout = journal.layout
-        sector = _below(journal, before)
+def begin(journal, before=None):
+    """A list for `some`, which has all that it needs to go on: the rest may be forgotten."""
+    return [before or journal.last_seq + 1, None, -1, (), 0, -1]
+
+
+def some(journal, place):
+    """The next few of `sessions`, up to sixteen; `place` is then behind them.
+
+    No more are to come when its first number is 0.
+    """
+    reader = briefly("firmware.journal.reading").Reader(journal)
+    yield None
+    unpack = briefly("firmware.journal.fields").unpack
+    yield None
+    if place[_LAYOUT] != journal.layout or not place[_MARKS]:
+        # Sectors have moved, or one is done: look for the next, from the same number on.
+        sector = _below(journal, place[_BEFORE])
         if sector < 0:
-            break
-        kind = journal.state[sector]
-        least = journal.first[sector]
-        if kind == _LOG:
-            least = max(least, journal.compacted + 1)
-        if not cursor.enter(sector):
-            before = least
-            continue
-        marks = array("H")
-        count = 0
-        limit = journal.offset if sector == journal.head else journal.store.size - _FOOTER
-        while True:
-            place = cursor.offset
-            found = cursor.find(limit)
-            if not found:
-                break
-            if found > 0:
-                if not count % _APART:
-                    marks.append(place)
-                count += 1
-            if found < 0 or not count % _TOGETHER:
-                yield None
-        for mark in range(len(marks) - 1, -1, -1):
-            places = []
-            cursor.offset = marks[mark]
-            cursor.forget()
+            place[_BEFORE] = 0
+            if place[_HALF]:
+                yield place[_HALF]
+            return
+        place[_SECTOR] = sector
+        place[_LAYOUT] = journal.layout
+        place[_STOP] = journal.offset if sector == journal.head else journal.store.size - _FOOTER
+        place[_MARKS] = marks = array("H")
+        if reader.enter(sector):
             count = 0
             while True:
-                found = cursor.find(marks[mark + 1] if mark + 1 < len(marks) else limit)
+                at = reader.offset
+                found = reader.find(place[_STOP])
                 if not found:
                     break
-                count += 1
-                if found > 0 and cursor.kind in (_START, _END, _CLOSED):
-                    if least <= cursor.record_seq < before:
-                        places.append(cursor.offset - cursor.buffer[cursor.at])
+                if found > 0:
+                    if not count % _APART:
+                        marks.append(at)
+                    count += 1
                 if found < 0 or not count % _TOGETHER:
                     yield None
-            while places and layout == journal.layout:
-                cursor.offset = places.pop()
-                cursor.forget()
-                if cursor.find(limit) <= 0:
-                    continue
-                before = cursor.record_seq
-                record = unpack(cursor)
-                if cursor.kind == _START:
-                    if end and (end["boot"], end["session"]) != (record["boot"], record["session"]):
-                        yield end
-                        end = None
-                    yield _joined(journal, record, end)
-                    end = None
-                else:
-                    if end:
-                        yield end
-                    end = _joined(journal, None, record)
-            if layout != journal.layout:
-                break  # sectors have moved: look again, from the same number on
+        if not marks:
+            place[_BEFORE] = _least(journal, sector)
+            return
+    sector = place[_SECTOR]
+    least = _least(journal, sector)
+    reader.enter(sector)
+    reader.offset = place[_MARKS][-1]
+    places = []
+    count = 0
+    while True:
+        found = reader.find(place[_STOP])
+        if not found:
+            break
+        count += 1
+        if found > 0 and reader.kind in (_START, _END, _CLOSED):
+            if least <= reader.record_seq < place[_BEFORE]:
+                places.append(reader.offset - reader.buffer[reader.at])
+        if found < 0 or not count % _TOGETHER:
+            yield None
+    while places:
+        if place[_LAYOUT] != journal.layout:
+            return
+        reader.offset = places.pop()
+        reader.forget()
+        if reader.find(place[_STOP]) <= 0:
+            continue
+        record = unpack(reader)
+        half = place[_HALF]
+        start = reader.kind == _START
+        done = half
+        if (
+            start
+            and half
+            and (half["boot"], half["session"]) == (record["boot"], record["session"])
+        ):
+            done = None
         else:
-            before = least
-    if end:
-        yield end
+            half = None
+        place[_BEFORE] = record["seq"]
+        place[_HALF] = None if start else _joined(journal, None, record)
+        if done:
+            yield done
+        if start:
+            yield _joined(journal, record, half)
+    if place[_LAYOUT] == journal.layout:
+        place[_STOP] = place[_MARKS][-1]
+        place[_MARKS] = place[_MARKS][:-1]
+        if not place[_MARKS]:
+            place[_BEFORE] = least
+
+
+def _least(journal, sector):
+    least = journal.first[sector]
+    return max(least, journal.compacted + 1) if journal.state[sector] == _LOG else least
 
 
 def _below(journal, before):

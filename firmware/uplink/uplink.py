@@ -15,7 +15,7 @@ from micropython import const
 
 from firmware import clock, ticks
 from firmware.access.decision import KNOWN_KEY
-from firmware.briefly import briefly
+from firmware.briefly import briefly, its_end, turn
 from firmware.permission import FINISHED, PLUGGED, stage_of
 from firmware.uplink.backoff import NEEDS_CLOUD, STUCK
 
@@ -73,15 +73,18 @@ class Uplink:
         tries = 0
         while True:
             task.beat()
+            if turn.locked():
+                await its_end()
             try:
                 self.look()
                 # None of the three parts lasts as long as a tick: so there are ticks in between.
                 await asyncio.sleep_ms(_HALF_MS)
                 due = self.outbox.step(_ROUND_MS) if self.charger.access.online else None
                 if due:
-                    batch = briefly("firmware.uplink.batch")
-                    await asyncio.sleep_ms(0)
-                    batch.send(self.outbox, due[0], due[1])
+                    async with turn:
+                        batch = briefly("firmware.uplink.batch")
+                        await asyncio.sleep_ms(0)
+                        batch.send(self.outbox, due[0], due[1])
                 tries = 0
             except MemoryError:
                 # Somebody else has it just now, and what failed is still to be done. But what has

@@ -23,10 +23,7 @@ async def get(charger, request):
     try:
         file = open(_HERE + path + ".gz", "rb")
     except OSError:
-        try:
-            return 200, kind, _contents(open(_HERE + path, "rb")), _HEADERS
-        except OSError:
-            return error(404, "UnknownAddress")
+        return error(404, "UnknownAddress")
     # The end of a gzip file is the CRC and the length of what is in it (RFC 1952).
     file.seek(-8, 2)
     mark = '"{}"'.format(file.read().hex())

@@ -8,7 +8,7 @@ in is in login.py.
 
 from micropython import const
 
-from firmware.briefly import briefly
+from firmware.briefly import briefly, its_end, turn
 from firmware.web.server import error
 
 _IDLE_S = const(1800)
@@ -103,6 +103,8 @@ def application(charger):
         login = logins.find(charger, headers.get("cookie", b""))
         if module == "status":
             more = {"login": login is not None, "setup": not charger.settings.pin}
+            if turn.locked():
+                await its_end()
             made = briefly("firmware.status").pieces(charger, more, request.query == "brief")
             return 200, "application/json", (made.pop(0) for _ in range(len(made))), ""
         request.login = login

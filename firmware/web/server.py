@@ -21,6 +21,7 @@ import sys
 from micropython import const
 
 from firmware import clock, ticks
+from firmware.briefly import its_end, turn
 from firmware.reasons import sentence
 
 _CONNECTIONS = const(4)
@@ -28,6 +29,7 @@ _REQUEST_MS = const(8000)
 _ANSWER_MS = const(30000)  # a lock that needs a second try
 _STALLED_MS = const(1000)
 _ROUND_MS = const(250)
+_SHORT_MS = const(100)  # of memory, in the middle of a body
 _WAITING = const(2)  # peers that the port keeps: each of them takes one of the chip's few sockets
 _CHUNK = const(256)
 _PIECE = const(512)
@@ -155,7 +157,8 @@ class Server:
     `application` is a coroutine function that gets a Request and returns its answer as a tuple:
     status, content type, body, and further headers, each with its line end. The body is str or
     bytes, or a generator of bytes in pieces of about 512, none of them empty, or None where others
-    should have their turn; it is closed at the end, whatever happens.
+    should have their turn, or False where it has no memory and wants to try again in a moment; it
+    is closed at the end, whatever happens.
     """
 
     def __init__(self, application, port):
@@ -195,6 +198,8 @@ class Server:
                 else:
                     return
             self._open.append(connection)
+            if turn.locked():
+                await its_end()
             await self._answer(stream, connection)
         except (OSError, EOFError):
             pass  # the peer is gone; nobody is left to be told
@@ -280,7 +285,12 @@ class Server:
 async def _next(body):
     """The next piece of a body, b"" after the last."""
     while True:
-        piece = next(body, b"")
-        if piece is not None:
+        async with turn:
+            while True:
+                piece = next(body, b"")
+                if piece is not None:
+                    break
+                await asyncio.sleep_ms(0)
+        if piece is not False:
             return piece
-        await asyncio.sleep_ms(0)
+        await asyncio.sleep_ms(_SHORT_MS)

@@ -1,6 +1,8 @@
 """Sessions from the journal, newest first: a page of 20 as JSON, or all of them as CSV.
 
-Paged by number: what is recorded meanwhile moves nothing from one page to another.
+Paged by number: what is recorded meanwhile moves nothing from one page to another. While an answer
+is on its way, nothing is in memory but the few rows that were made last: whoever downloads a table
+over a weak WiFi for minutes leaves the others their memory.
 """
 
 import json
@@ -12,6 +14,9 @@ from firmware.clock import text
 from firmware.web.server import error
 
 _PAGE = const(20)
+_PIECE = const(512)
+_TRIES = const(50)  # a tenth of a second apart
+_JOURNAL = "firmware.journal.sessions"
 _COLUMNS = (
     "boot,session,started_at,quality,uptime_s,duration_s,energy_wh,estimated,key,how,reason,seq"
 )
@@ -30,58 +35,70 @@ async def get(charger, request):
 
 
 def _page(charger, before):
-    count = 0
-    lead = b'{"sessions": ['
-    several = _sessions(charger, before)
-    try:
-        for one in several:
-            if one is None:
-                yield None
-                continue
-            if count == _PAGE:
-                break
-            count += 1
-            before = one["seq"]
-            yield lead + json.dumps(one).encode()
-            lead = b",\n"
-        else:
-            before = None
-    finally:
-        several.close()  # nobody else does, and it gives back what it was lent
-    if not count:
-        yield lead
-    yield b'], "next": ' + json.dumps(before).encode() + b"}"
+    lead = '{"sessions": ['
+    seqs = []
+
+    def row(one):
+        if len(seqs) >= _PAGE:
+            seqs.append(0)  # there are more
+            return ""
+        seqs.append(one["seq"])
+        return (lead if len(seqs) == 1 else ",\n") + json.dumps(one)
+
+    place = briefly(_JOURNAL).begin(charger.recorder.journal, before)
+    while place[0] and len(seqs) <= _PAGE:
+        for piece in _rows(charger, place, row):
+            yield piece
+    if not seqs:
+        yield lead.encode()
+    more = seqs[_PAGE - 1] if len(seqs) > _PAGE else None
+    yield b'], "next": ' + json.dumps(more).encode() + b"}"
 
 
 def _table(charger):
     yield _COLUMNS.encode() + b"\r\n"
-    several = _sessions(charger, 0)
-    try:
-        for one in several:
-            if one is not None:
-                cells = [
-                    "" if cell is None else str(cell) for cell in map(one.get, _COLUMNS.split(","))
-                ]
-                one = ",".join(cells).encode() + b"\r\n"
-            yield one
-    finally:
-        several.close()
+    place = briefly(_JOURNAL).begin(charger.recorder.journal)
+    left = _TRIES
+    while place[0]:
+        then = list(place)
+        try:
+            for piece in _rows(charger, place, _line):
+                yield piece
+            left = _TRIES
+        except MemoryError:
+            # Before its first piece: the same rows once more, when others have let go of theirs.
+            left -= 1
+            if not left:
+                raise
+            place[:] = then
+            yield False
 
 
-def _sessions(charger, before):
-    """As the journal has them, with the time as text, and as well known as it is by now."""
+def _line(one):
+    cells = [one[name] for name in _COLUMNS.split(",")]
+    return ",".join(["" if cell is None else str(cell) for cell in cells]) + "\r\n"
+
+
+def _rows(charger, place, row):
+    """The next few sessions: None while they are looked for, then pieces of what `row` made."""
     clock = charger.clock
-    several = briefly("firmware.journal.sessions").sessions(charger.recorder.journal, before)
-    try:
-        for one in several:
-            if one is not None:
-                utc_s = one.pop("utc_s")
-                one["started_at"] = None if utc_s is None else text(utc_s)
-                if utc_s is None and one["boot"] == clock.boot and one["uptime_s"] is not None:
-                    one["started_at"] = clock.utc_at(one["uptime_s"])
-                    one["quality"] = clock.quality_number()
-                if one["key"]:
-                    one["key"] = one["key"].hex().upper()
-            yield one
-    finally:
-        several.close()
+    made = []
+    for one in briefly(_JOURNAL).some(charger.recorder.journal, place):
+        if one is not None:
+            # The time as text, and as well known as it is by now.
+            utc_s = one.pop("utc_s")
+            one["started_at"] = None if utc_s is None else text(utc_s)
+            if utc_s is None and one["boot"] == clock.boot and one["uptime_s"] is not None:
+                one["started_at"] = clock.utc_at(one["uptime_s"])
+                one["quality"] = clock.quality_number()
+            if one["key"]:
+                one["key"] = one["key"].hex().upper()
+            one = row(one).encode()
+            if made and len(made[-1]) + len(one) <= _PIECE:
+                made[-1] += one
+            elif one:
+                made.append(one)
+        yield None
+    one = None
+    while made:
+        yield made.pop(0)

@@ -362,6 +362,31 @@ def jammed_lock():
     assert p.readings.lock == LOCK_UNLOCKED
 
 
+def jammed_lock_is_tried_again_on_request():
+    """Each request is a series of tries of its own, counted; without one it takes 20 s."""
+    p = charging()
+    p.lock_works = False
+    for request in range(1, 4):
+        p.controller.request_unlock()
+        p.ms_until(lambda: p.controller.faults.count(faults.UNLOCK_FAILED) == request, 12000)
+        assert p.controller.faults.is_active(faults.UNLOCK_FAILED) and not p.outputs.contactor
+        p.run(1000)
+    p.lock_works = True
+    p.controller.request_unlock()
+    took_ms = p.ms_until(p.controller.unlocked, 2000)
+    p.run(100)
+    assert not p.controller.faults.is_active(faults.UNLOCK_FAILED), took_ms
+    # and by itself, for whoever went away
+    p = charging()
+    p.lock_works = False
+    p.controller.request_unlock()
+    p.ms_until(lambda: p.controller.faults.is_active(faults.UNLOCK_FAILED), 12000)
+    p.lock_works = True
+    p.run(15000)
+    assert not p.controller.unlocked()
+    p.ms_until(p.controller.unlocked, 6000)
+
+
 def bolt_stuck_half_way():
     """The contact says "not locked", the bolt holds: a pulse opens it, and each request another."""
     p = plant()
@@ -585,6 +610,7 @@ SEQUENCES = (
     stop_and_start,
     ventilation,
     jammed_lock,
+    jammed_lock_is_tried_again_on_request,
     bolt_stuck_half_way,
     lock_lost,
     welded,

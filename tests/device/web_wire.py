@@ -2,9 +2,16 @@
 
 import asyncio
 
+from firmware.web import server
 from firmware.web.server import Server
 
 SERVED = (200, 201, 302, 400, 401, 403, 404, 405, 411, 413, 415, 421, 431)
+
+
+def page():
+    """The built page that is beside the firmware."""
+    with open(server.__file__[: server.__file__.rindex("/")] + "/page.html.gz", "rb") as file:
+        return file.read()
 
 
 class Rooms:

@@ -9,7 +9,18 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from tools.benchmarks import contactor, fleet, journal, keys, memory, page, startup, table, uplink
+from tools.benchmarks import (
+    contactor,
+    fleet,
+    journal,
+    keys,
+    memory,
+    page,
+    startup,
+    table,
+    uplink,
+    web,
+)
 
 RESULT = pathlib.Path(__file__).resolve().parents[2] / "build" / "bench.json"
 
@@ -23,6 +34,9 @@ GROUPS = (
     ("Uplink through Mosquitto (packaged interpreter)", uplink.measure),
     ("Return of a fleet of 100,000, simulated, ideal 200 s", fleet.measure),
     ("The page, bytes over the air", page.measure),
+    ("Web: heap with phones, list and uplink (board interpreter)", web.measure_heap),
+    ("Web: the same with reader and schedule (board interpreter)", web.measure_heap, True),
+    ("Web: the tick under attack (board interpreter)", web.measure_attacks),
     ("Start (board interpreter)", startup.measure, "board"),
     ("Start (packaged interpreter)", startup.measure, "packaged"),
 )

@@ -18,7 +18,7 @@ from tools.virtual import heap_worst, process
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEAP = 110 * 1024
 
-_LIVE = "import gc\ngc.collect()\nresult = gc.mem_alloc()"
+LIVE = "import gc\ngc.collect()\nresult = gc.mem_alloc()"
 _BASELINE = """
 import gc
 gc.collect()
@@ -57,12 +57,12 @@ def measure():
     live = []
     with tempfile.TemporaryDirectory() as folder, running("board", folder) as board:
         own = process.own_heap("board", board.board)
-        booted = board.probe(_LIVE) - own
+        booted = board.probe(LIVE) - own
         board.set_world(plugged=True, cable_a=32, car_state="C")
         with Load(board):
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:
-                live.append(board.probe(_LIVE) - own)
+                live.append(board.probe(LIVE) - own)
         assert ask(board, "result = charger.controller.state") == "Charging"
     named = "asyncio + Microdot, bare"
     rows = [

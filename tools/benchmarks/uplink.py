@@ -66,7 +66,7 @@ _RECORD = """
 from firmware.briefly import briefly
 journal = charger.recorder.journal
 values = (1, 123456, 4321, 1234, False)
-number, body = briefly("firmware.journal.fields").pack("checkpoint", values)
+number, body = briefly("firmware.journal.packing").pack("checkpoint", values)
 for n in range(500):
     journal.append_packed(number, body, n)
 result = 0
@@ -90,8 +90,8 @@ print(time.ticks_diff(time.ticks_ms(), began), size)
 """
 
 
-class _Cloud:
-    """Grants everything, acks what has come, and counts it."""
+class Cloud:
+    """Acks what has come, and counts it; what is granted, and when, is for who uses it."""
 
     def __init__(self, port):
         self.seen = set()
@@ -140,7 +140,7 @@ class _Rig:
         )  # fmt: skip
         self.broker = Broker(self.port, folder, listener)
         self.link = Link(self.port)
-        self.cloud = _Cloud(self.port)
+        self.cloud = Cloud(self.port)
         files = image.charger_files("packaged") | {"tls/ca.pem": certificate.read_bytes()}
         flash = image.build_image(folder / "flash", "packaged", files, SETTINGS, PARTITIONS)
         hosts = {
@@ -167,9 +167,9 @@ class _Rig:
 
     def settle(self):
         """Connected, and online."""
-        _wait(lambda: self.worker("state") == "connected", 60)
+        wait(lambda: self.worker("state") == "connected", 60)
         self.cloud.beat()
-        _wait(lambda: ask(self.board, "result = charger.access.online"), 30)
+        wait(lambda: ask(self.board, "result = charger.access.online"), 30)
 
     def look(self):
         """What watching costs the charger, in each of the states alike."""
@@ -248,7 +248,7 @@ def _measure(rig):
     rig.cloud.say("bench/grant", records=RECORDS * 2)
     uploading_ms = rig.gap_ms(rig.look)
     assert rig.cloud.through < last, "it was all uploaded before the gap was measured"
-    _wait(lambda: rig.cloud.through >= last, 600)
+    wait(lambda: rig.cloud.through >= last, 600)
     took_s = time.monotonic() - began
     size = rig.link.bytes_up - up
     plain_s, plain_size = _plain(rig.port, rig.cloud.last)
@@ -272,12 +272,13 @@ def _choose(rig, host, tls):
     """Another broker, and connected to it if it is there."""
     changes = {"cloud_host": host, "cloud_tls": tls}
     ask(rig.board, f"charger.settings.set_many({changes!r})\nresult = 0")
-    _wait(lambda: rig.worker("place")[0] == host, 10)
+    wait(lambda: rig.worker("place")[0] == host, 10)
     if rig.board.world["cloud"]:
-        _wait(lambda: rig.worker("state") == "connected", 60)
+        wait(lambda: rig.worker("state") == "connected", 60)
 
 
-def _wait(condition, seconds):
+def wait(condition, seconds):
+    """Until `condition()` holds; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -234,7 +234,7 @@ _FORMS: dict[str, _Check] = {
 def _kinds() -> dict[str, dict[str, _Check]]:
     # The firmware's own table, so that a new kind of record need not be written down twice.
     found = {}
-    for row in fields._KINDS.split(";"):
+    for row in fields.KINDS.split(";"):
         kind, *columns = row.split(" ")
         found[kind] = {column[:-2]: _FORMS[column[-1]] for column in columns}
     return found
