@@ -510,7 +510,6 @@ def test_it_fits_every_screen(bench, new_phone, language):
         assert low == []
 
 
-@pytest.mark.soak
 def test_the_board_interpreter_serves_it(tmp_path, browser):
     with RunningBench(tmp_path, INTERPRETER="board") as bench:
         plug_in(bench)

@@ -44,8 +44,6 @@ AT_THE_BENCH = {
     # 127.0.0.1 is the answer: a window of a second. Without, the first one is two minutes.
     "hint_host": HINT_HOST,
 }
-# In the memory of a chip there is no room yet for the reader and the cloud beside the page.
-NO_CLOUD = {"wifi_ssid": "", "cloud_host": ""}
 
 
 class StartError(Exception):
@@ -98,7 +96,7 @@ async def _run() -> int:
             charger_id=os.environ.get("ID", ""),
             fresh=os.environ.get("FRESH", "") not in ("", "0"),
             boards={board_name: source},
-            settings={**(AT_THE_BENCH if interpreter == "packaged" else NO_CLOUD), **_settings()},
+            settings={**AT_THE_BENCH, **_settings()},
         )
         if stop.is_set():
             return 0
