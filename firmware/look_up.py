@@ -3,6 +3,8 @@
 from firmware.access import keys
 from firmware.access.decision import EXPIRED, KNOWN, UNKNOWN
 
+_SERVICE = "service"  # the owner of keys that open the charger's own WiFi for a time
+
 
 def answer(charger):
     """Tell the access room what it wants to know."""
@@ -12,4 +14,6 @@ def answer(charger):
         utc_s = charger.clock.utc_s()  # while it is unknown no key is known to have expired
         expired = utc_s is not None and keys.is_expired(file.row, utc_s)
         listed, parent = EXPIRED if expired else KNOWN, keys.parent(file.row)
+        if parent == _SERVICE and listed == KNOWN and charger.station:
+            charger.station.left_ms = charger.settings.ap_minutes * 60000
     access.found(listed, parent)

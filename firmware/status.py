@@ -10,6 +10,7 @@ from micropython import const
 
 from firmware.access.authorization import OWNER
 from firmware.access.decision import ONLINE
+from firmware.briefly import briefly
 from firmware.reasons import sentence
 from firmware.version import VERSION
 
@@ -23,11 +24,12 @@ def status(charger):
 
     `offline_since_s` is for how long the cloud has not answered, from the start at the latest.
 
-    Beyond the contract: cloud (how the connection stands, why, and the seconds to the next
-    attempt), permit (the access room's answer, and in how many seconds it may be another
-    one), tap (what became of the last key), reader, keys, contactor, power_w, limit_code,
-    session.estimated, uptime_s, boot, notice, tasks, heap_free and tick.longest_gap_ms since the
-    last reader.
+    Beyond the contract: has_cloud (false: none is set up), cloud (how the connection stands, why,
+    and the seconds to the next attempt), wifi (None, or how the charger stands in the house's
+    network: see firmware/web/reception.py), permit (the access room's answer, and in how many
+    seconds it may be another one), tap (what became of the last key), reader, keys, contactor,
+    power_w, limit_code, session.estimated, uptime_s, boot, notice, tasks, heap_free and
+    tick.longest_gap_ms since the last reader.
     """
     shown = {}
     for part in _parts(charger):
@@ -69,6 +71,7 @@ def _parts(charger, brief=False):
         "id": charger.id,
         "contactor": charger.controller is not None and charger.contactor_closed(),
         "online": access.online,
+        "has_cloud": charger.uplink is not None,
         "tap": _reason(access.notice) if access.notice else None,
         "clock": {"utc": clock.utc(), "quality": clock.quality},
         "firmware": VERSION,
@@ -83,6 +86,7 @@ def _parts(charger, brief=False):
         "policy": settings.online_policy if online else settings.offline_policy,
         "permit": _permit(charger),
         "cloud": _cloud(charger.uplink),
+        "wifi": charger.station and briefly("firmware.web.reception").seen(charger),
         "keys": charger.keys.count,
         "uptime_s": clock.uptime_s,
     }

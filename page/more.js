@@ -43,7 +43,7 @@ const SECTIONS = [
   ["times", () => settingsForm(TIMES, { text: t("times_text") })],
   ["who", () => settingsForm(WHO, { text: t("who_text") })],
   ["current", () => settingsForm(CURRENT, { warn: t("electrician"), confirm: t("current_text") })],
-  ["network", () => settingsForm(NETWORK, { text: t("network_text"), confirm: t("network_confirm") })],
+  ["network", () => showNetwork()],
   ["faults", reload => showFaults(reload)],
   ["others", () => settingsForm(null, { text: t("others_text"), confirm: t("others_confirm") })],
   ["charger", () => chargerActions()],
@@ -133,6 +133,14 @@ function learn(reload) {
 }
 
 // Settings
+
+async function showNetwork() {
+  const form = await settingsForm(NETWORK, { text: t("network_text"), confirm: t("network_confirm") })
+  const { wifi, cloud, online } = await call("GET", "status")
+  const house = t("w." + (wifi ? wifi.house : "none")) + (wifi && wifi.rssi_dbm ? ` (${wifi.rssi_dbm} dBm)` : "")
+  return [h("ul", {}, h("li", {}, `${t("house")}: ${house}`), h("li", {}, `${t("cloud")}: `,
+    t(online ? "online" : cloud ? "offline" : "no_cloud"), cloud && cloud.why ? h("small", {}, h("br"), cloud.why) : null)), ...form]
+}
 
 let table = null
 
@@ -469,9 +477,15 @@ function setUp(more) {
     if (policy.input.checked) values.schedule = schedule.value()
     said.textContent = t("working")
     try {
-      await call("POST", "setup", { pin: pin.value, settings: values })
+      const answer = await call("POST", "setup", { pin: pin.value, settings: values })
       status.setup = false
       await loggedIn()
+      // A network or a cloud where there was none: the charger begins anew with it.
+      if (answer.restart) {
+        await call("POST", "restart")
+        drawn = moreFor()
+        return void more.replaceChildren(h("p", { role: "status", className: "card" }, `${t("setup_done")} ${t("restarts")}`))
+      }
       await openMore()
       $("more").prepend(h("p", { role: "status", className: "card" }, t("setup_done")))
       $("more").querySelector("summary").focus()

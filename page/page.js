@@ -194,7 +194,7 @@ function show() {
     if (s.power_w) rows.push([t("power"), number(s.power_w / 1000, 1) + " kW"])
     if (session.key) rows.push([t("key"), session.key])
   }
-  rows.push([t("limit"), s.limit_a + " A"], [t("cloud"), t(s.online ? "online" : "offline")])
+  rows.push([t("limit"), s.limit_a + " A"], [t("cloud"), t(s.online ? "online" : s.has_cloud ? "offline" : "no_cloud")])
   const facts = $("facts")
   facts.hidden = setup
   rows.forEach(([name, value], i) => {

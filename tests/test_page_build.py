@@ -14,7 +14,7 @@ from tools import page
 MOST = {"firmware/web/page.html.gz": 13000, "firmware/web/more.js.gz": 15000}
 PARTS = {"page.js": ("page", "reasons"), "more.js": ("more", "meanings")}
 # Keys that the scripts put together of a first part and something else
-FIRST_PARTS = ("s.", "q.", "p.", "ph.", "c.", "n.", "h.", "m.", "e.")
+FIRST_PARTS = ("w.", "s.", "q.", "p.", "ph.", "c.", "n.", "h.", "m.", "e.")
 
 
 def built(name):
@@ -120,6 +120,16 @@ def test_every_text_is_used_and_every_use_has_a_text(script):
             continue
         stem = key.removesuffix("_now").removesuffix("_text")
         assert re.search(rf'"{re.escape(key)}"|"{re.escape(stem)}"', code), f"{key} is not used"
+
+
+def test_every_word_for_the_wifi_has_a_text():
+    code = (ROOT / "firmware" / "web" / "reception.py").read_text()
+    words = set(re.findall(r'(?:\d: |"house"\] = |"house": |, )"([a-z-]+)"', code)) - {
+        "house",
+        "own",
+    }
+    shown = page.texts("en", "more")
+    assert {"w." + word for word in words} == {key for key in shown if key.startswith("w.")}
 
 
 @pytest.fixture

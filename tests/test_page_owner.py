@@ -194,6 +194,8 @@ def _other_settings(bench, phone):
     assert phone.api("/api/settings", "PUT", installation_limit_a=16)[0] == 200
 
     section = phone.open("network")
+    word = phone.t("w.connected") + " (-60 dBm)"
+    expect(section.get_by_role("listitem").first).to_have_text(f"{phone.t('house')}: {word}")
     secret = phone.field(phone.t("n.cloud_password"), section)
     secret.fill("secret-of-ours")
     phone.button("save", inside=section).click()
@@ -334,11 +336,22 @@ def test_the_first_run(tmp_path, browser, language):
             expect(phone.page.locator("h2")).to_have_text(phone.t("welcome"))
             expect(phone.free).to_be_hidden()
             phone.button("begin").click()
-            _first_run(phone, language)
+            _first_run(phone, language, cloud=language == "de")
+            if language == "de":
+                _begins_anew(bench, phone)
         assert bench.get("api/status", bench.ready["page"])[1]["setup"] is False
 
 
-def _first_run(phone, language):
+def _begins_anew(bench, phone):
+    """A cloud where there was none: the charger restarts by itself, and has all of it then."""
+    expect(phone.page.locator("#more")).to_contain_text(phone.t("restarts"))
+    status = bench.wait_for_charger("it is back", lambda status: status["has_cloud"], 30)
+    assert status["boot"] == 2 and not status["setup"]
+    phone.log_in("2468")
+    assert phone.setting("cloud_host") == "cloud.example" and phone.setting("wifi_ssid") == "house"
+
+
+def _first_run(phone, language, cloud):
     page = phone.page
     name = ("setup_pin", "setup_current", "setup_network", "setup_policy")
 
@@ -368,6 +381,9 @@ def _first_run(phone, language):
     step(3)
     phone.field(phone.t("n.wifi_ssid")).fill("house")
     phone.field(phone.t("n.wifi_password")).fill("house-password")
+    if cloud:
+        page.get_by_text(phone.t("operator")).click()
+        phone.field(phone.t("n.cloud_host")).fill("cloud.example")
     phone.button("back").click()
     expect(phone.field(phone.t("n.installation_limit_a"))).to_have_value("13")
     phone.button("next").click()
@@ -376,6 +392,9 @@ def _first_run(phone, language):
     step(4)
     phone.button("finish").click()
     expect(page.locator("#more")).to_contain_text(phone.t("setup_done"))
+    if cloud:
+        return
+    expect(page.locator("#facts")).to_contain_text(phone.t("no_cloud"))
     expect(phone.free).to_be_visible()
     phone.screenshot(f"setup-done-{language}")
     rows = {row["name"]: row for row in phone.api("/api/settings")[1]["settings"]}

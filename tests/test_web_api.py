@@ -706,6 +706,10 @@ def test_settings(web):
     assert put(tethered=False, console=True, phases=3).json == {"ok": True, "restart": False}
     assert put(watchdog_s=9).json == {"ok": True, "restart": True}
     assert put().json == {"ok": True, "restart": False}
+    # Without network and cloud at its start it has not loaded what they take.
+    for name, value in (("cloud_host", "a.example"), ("wifi_ssid", "house")):
+        assert put(**{name: value}).json == {"ok": True, "restart": True}
+        assert put(**{name: ""}).json == {"ok": True, "restart": False}
     revision = web.ask("charger.settings.revision")
     for changes, field in (
         ({"installation_limit_a": 5}, "installation_limit_a"),
@@ -947,7 +951,8 @@ def test_the_page_gets_the_status_without_what_it_does_not_show(web):
     brief = web.ask_page("GET", "/api/status?brief")
     assert brief.json.keys() == {
         "id", "state", "reason", "faults", "tap", "notice", "cable", "session", "limit_a",
-        "power_w", "contactor", "online", "clock", "firmware", "boot", "login", "setup",
+        "power_w", "contactor", "online", "has_cloud", "clock", "firmware", "boot", "login",
+        "setup",
     }  # fmt: skip
     counting = ("session", "clock", "power_w")
     assert all(whole[name] == brief.json[name] for name in brief.json if name not in counting)

@@ -13,6 +13,7 @@ from test_app import Charger
 from test_web import free_port
 
 from tools.virtual import image
+from tools.virtual.fitted import fit_reader
 
 FAKES = ROOT / "tools" / "virtual" / "board"
 KEY = "abcdefgh2345"
@@ -120,14 +121,16 @@ def test_own_network_survives_that_of_the_house(charger):
 
     # the wrong password; then the right one, from a phone that is in the charger's own network
     c.wait("charger.station.door and not charger.station.up", "it is in a network it cannot join")
-    assert c.probe("import network\nresult = network.WLAN(0).status()") == 202
+    assert c.get()["wifi"] == {"house": "wrong-password", "rssi_dbm": None, "own": True}
     c.set_world(ap_clients=1)
     c.ask("charger.settings.set_many({'wifi_password': 'right678'})")
     c.wait("charger.station.up", "it does not join")
+    assert c.get()["wifi"] == {"house": "connected", "rssi_dbm": -60, "own": True}
     # lost and regained
     c.ask("setattr(charger.station, 'draw', lambda most_ms: most_ms // 2)")
     c.set_world(wifi=False, ap_clients=0)
     c.wait("not charger.station.up", "the loss goes unseen")
+    assert c.get()["wifi"]["house"] in ("lost", "not-found", "trying")
     assert c.look_up() is not None
     c.set_world(wifi=True)
     c.wait("charger.station.up", "it does not come back", 30)
@@ -177,3 +180,29 @@ def test_own_network_for_a_time(charger):
     c.wait("charger.station.door is None", "it is on, and two minutes are not over")
     c.ask("setattr(charger.clock, 'uptime_s', charger.clock.uptime_s + 120)")
     c.wait("charger.station.door", "it stays off while the cloud is silent")
+
+
+def test_a_service_key_opens_it_for_a_time(interpreter, tmp_path):
+    source, wiring = fit_reader("smartevse_v3")
+    settings = {**SETTINGS, "ap_mode": "offline", "wifi_ssid": ""}
+    boards = {"smartevse_v3": source}
+    flash = image.build_charger(tmp_path / "flash", interpreter.name, settings, boards=boards)
+    ports = {80: free_port(), 53: free_udp_port()}
+    with Wireless(interpreter.name, flash, wiring, ports=ports) as c:
+        c.power_on()
+        c.wait_serial("holdfast: running", 15)
+        keys = [{"uid": "04A2B3C4"}, {"uid": "04A2B3C5", "parent": "service"}]
+        keys.append({"uid": "04A2B3C6", "parent": "service", "expiry_s": 1})
+        c.ask(f"[0 for _ in charger.keys.replacing({keys!r}, 1)]")
+        c.ask("charger.clock.set(1795435200, 'ntp')")
+        for card in ("04A2B3C4", "04A2B3C6", "DEADBEEF"):
+            c.set_world(card=card)
+            c.wait("charger.access.notice or charger.access.length", "the card goes unread")
+            c.wait("not charger.access.looks_up", "the card is not looked up")
+            c.set_world(card="")
+            assert c.ask("charger.station.left_ms") == 0
+            c.wait("not charger.access.notice", "the notice stays")
+        assert not c.radio()["on"]
+        c.set_world(card="04A2B3C5")
+        c.wait("charger.station.left_ms > 890000", "a service key does not count")
+        c.wait("charger.station.door", "a service key does not open it")

@@ -23,4 +23,6 @@ async def _restart(charger):
     while left_ms > 0 and controller and controller.session.active:
         left_ms -= _ROUND_MS
         await asyncio.sleep_ms(_ROUND_MS)
+    if charger.settings.unsaved:
+        charger.save()  # what was changed a moment ago
     charger.reboot()

@@ -89,7 +89,9 @@ def application(charger):
         name = host.partition(b":")[0].lower()
         if name and not name.replace(b".", b"").isdigit() and name != b"localhost":
             its = charger.id.lower().encode()
-            if name != its and name != its + b".local":
+            # By mDNS it has the name that firmware/web/radio.py gives it.
+            own = its.replace(b"_", b"-").replace(b".", b"-").strip(b"-")
+            if name not in (its, its + b".local", own, own + b".local"):
                 here = briefly("firmware.web.portal").probe(request.path, host)
                 return here or error(421, "MisdirectedRequest")
         at = ROUTES.find("\n" + request.path + " ") + 1

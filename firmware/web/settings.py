@@ -52,6 +52,13 @@ def _change(charger, request, changes):
             row = table.row_of(name)
             if row[4] & table.RESTART and settings.get(name) != changes[name]:
                 restart = True
+        # Who had neither at the start has not loaded what it takes.
+        restart = restart or bool(
+            (charger.uplink is None and changes.get("cloud_host"))
+            or (
+                charger.station is None and (changes.get("wifi_ssid") or changes.get("ap_password"))
+            )
+        )
         row = table = None  # the change loads it again, once it has read what comes before
         settings.set_many(changes)
     except SettingsError as e:

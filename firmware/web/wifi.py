@@ -32,8 +32,8 @@ class Wifi:
     """Both networks of `charger`; `draw` takes a most in ms and returns a random number up to it.
 
     `up`: it has an address in the house's network. `door` is None while the charger's own is not
-    on the air. `left_ms`: for how long that is to be there whatever `ap_mode` says; a button or a
-    service key sets it.
+    on the air. `left_ms`: for how long that is to be there whatever `ap_mode` says; a service key
+    sets it (firmware/look_up.py).
     """
 
     def __init__(self, charger, draw):

@@ -41,7 +41,7 @@ class Rooms:
         self.settings = Settings()
         self.clock = clock.Clock(3, clock.now_ms())
         self.readings = Readings()
-        self.refusal = self.uplink = None
+        self.refusal = self.uplink = self.station = None
         self.board = Board()
         self.keys = Keys()
         self.permit = Permit(True, "PermitOpen")

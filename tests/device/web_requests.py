@@ -41,6 +41,7 @@ routes.ROUTES = """
 /waits - GET odd
 /login + GET,POST odd
 /api/echo - POST echo
+/api/put - PUT odd
 /visit - GET,POST visit
 """
 charger = Rooms()
@@ -223,6 +224,12 @@ async def bad():
         for lines in (b"Host: " + name, b"Host: %s\r\nOrigin: http://%s" % (name, name)):
             data = b"PUT /echo HTTP/1.1\r\n" + lines + b"\r\n\r\n"
             assert parsed(await ask(application, [data]))[0] == 200, data
+    # by mDNS a name without what host names may not have, and no other that looks like it
+    charger.id = "A_b.c"
+    for name, status in ((b"a-b-c.local", 200), (b"A-B-C", 200), (b"a_b.c", 200), (b"a.b.c", 421)):
+        data = b"PUT /api/put HTTP/1.1\r\nHost: " + name + b"\r\n\r\n"
+        assert parsed(await ask(application, [data]))[0] == status, name
+    charger.id = "x"
     # an object as JSON, and none
     for lines, body, content in (
         (JSON, b'{"pin": "123"}', {"pin": "123"}),
