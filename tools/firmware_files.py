@@ -66,7 +66,6 @@ ROOMS = {
         "firmware.web.server",
         "firmware.ntp",
         "firmware.recorder",
-        "firmware.console",
         "firmware.supervisor",
     ),
     "firmware.settings": ("firmware.briefly",),

@@ -44,7 +44,7 @@ SETTINGS = {
 # for comes in the middle of anything, such as an erase: so the records are written by the tick.
 _METER = """
 import time
-from firmware.briefly import briefly
+from firmware.settings import briefly
 tick = charger.tick
 gap = main.gap = [-1, 0]
 left = main.left = [0]
