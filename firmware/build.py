@@ -42,7 +42,7 @@ def build(settings):
     if charger.board:
         supervisor.add("charging", charger.charge, _CHARGING_SILENCE_MS, vital=True)
         supervisor.add("journal", charger.recorder.run)
-        connect(charger)
+    connect(charger)
     let_go(charger)
     from firmware import reasons  # noqa: F401 -- for good: it keeps the last sentence
     from firmware.web.routes import application
@@ -149,7 +149,8 @@ def fit(charger, its_board):
 def connect(charger):
     """Give the charger its way to WiFi and cloud, if the settings name a cloud or a network.
 
-    The rest of a charger's life is for who names none: it takes the memory of neither.
+    The rest of a charger's life is for who names none: it takes the memory of neither. Whose board
+    was refused has nothing to tell a cloud; by WiFi its page says why, and takes a better setting.
     """
     settings, supervisor = charger.settings, charger.supervisor
     if settings.wifi_ssid or settings.ap_password:
@@ -157,7 +158,7 @@ def connect(charger):
 
         charger.station = Wifi(charger, app.draw)
         supervisor.add("wifi", charger.station.run)
-    if settings.cloud_host:
+    if settings.cloud_host and charger.board:
         from firmware.uplink.backoff import Backoff
         from firmware.uplink.outbox import Outbox
         from firmware.uplink.uplink import Uplink

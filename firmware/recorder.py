@@ -57,7 +57,8 @@ class Recorder:
 
     def close(self):
         """Before a restart: make durable what is held back."""
-        self.look()
+        if self._charger.controller:
+            self.look()
         try:
             self.journal.flush()
         except OSError as e:

@@ -1,5 +1,8 @@
 """The charger's own WiFi and its place in the house's, under both interpreters."""
 
+import contextlib
+import http.client
+import json
 import os
 import random
 import select
@@ -89,6 +92,15 @@ class Wireless(Charger):
                 except ConnectionRefusedError:
                     time.sleep(0.05)
         return None
+
+    def post(self, path, login=None, method="POST", **content):
+        """Status, content and cookie of the answer; `login` is such an answer to the PIN."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[80], timeout=40)
+        headers = {"Content-Type": "application/json", "Cookie": login[2] if login else ""}
+        connection.request(method, path, json.dumps(content), headers)
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            cookie = answer.headers.get("Set-Cookie", "").partition(";")[0]
+            return answer.status, json.loads(answer.read()), cookie
 
     def flood(self, packets):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
@@ -206,3 +218,29 @@ def test_a_service_key_opens_it_for_a_time(interpreter, tmp_path):
         c.set_world(card="04A2B3C5")
         c.wait("charger.station.left_ms > 890000", "a service key does not count")
         c.wait("charger.station.door", "a service key does not open it")
+
+
+def test_a_refused_board_is_told_and_mended_by_wifi(interpreter, tmp_path):
+    """Nothing is driven, the charger's own network is there, and its page takes the right board."""
+    settings = {**SETTINGS, "board": "no_such_board", "pin": "2468", "cloud_host": "a.example"}
+    flash = image.build_charger(tmp_path / "flash", interpreter.name, settings)
+    ports = {80: free_port(), 53: free_udp_port()}
+    with Wireless(interpreter.name, flash, ports=ports) as c:
+        c.power_on()
+        c.wait_serial("holdfast: not charging, outputs safe", 15)
+        c.wait("charger.station.door", "the access point does not start")
+        assert c.radio()["on"]
+        c.set_world(ap_clients=1)
+        assert c.look_up() is not None
+        status = c.get()
+        assert status["state"] == "Faulted" and status["reason"]["code"] == "BoardRefused"
+        assert "no_such_board" in status["reason"]["text"] and not status["has_cloud"]
+        login = c.post("/api/login", pin="2468")
+        assert c.post("/api/unlock", login)[0] == 409
+        change = {"board": "smartevse_v3"}
+        assert c.post("/api/settings", login, "PUT", **change)[1] == {"ok": True, "restart": True}
+        place = c.serial_position
+        assert c.post("/api/restart", login)[0] == 200
+        c.wait_serial("holdfast: running", 15, place)
+        c.charge()
+        assert all(task["restarts"] == 0 for task in c.get()["tasks"])
