@@ -1,6 +1,8 @@
 """A backlog of 10,000 records through a real Mosquitto, and what the tick feels of the uplink.
 
-The baseline sends the same records as umqtt.simple users do: one QoS 1 publish for each.
+The baseline sends the same records as umqtt.simple users do: one QoS 1 publish for each. What other
+programs take of the processors is in the gaps as well, and more so the more the charger has to do:
+beside others run it with real-time priority (`chrt -f 1`).
 """
 
 from __future__ import annotations
