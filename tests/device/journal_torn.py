@@ -10,7 +10,7 @@ from binascii import crc32
 from journal_flash import Nor, program
 from journal_witness import read_all
 
-from firmware.journal import fields, recovery
+from firmware.journal import packing, recovery
 from firmware.journal import journal as ring
 from firmware.journal.raw_store import RawStore
 
@@ -24,7 +24,7 @@ def opened(nor):
 
 def torn(nor, journal, kind, values, tail):
     """Record that, so that its last bytes are `tail`, which the power cut keeps from the flash."""
-    number, body = fields.pack(kind, values)
+    number, body = packing.pack(kind, values)
     seq = journal.last_seq + 1 - journal.first[journal.head]
     boot = journal.boot - journal.base_boot
     for uptime_s in range(1 << 20):
@@ -61,13 +61,13 @@ def check(times, before, kind, values, tail, after):
         torn(nor, journal, kind, values, tail)
         journal = opened(nor)
     if after:
-        expected[journal.append(*after)] = fields.pack(*after[:2])[0]
+        expected[journal.append(*after)] = packing.pack(*after[:2])[0]
     else:
         expected[journal.last_seq] = ring.CLOSED
     assert numbers(opened(nor)) == expected, (times, kind, tail, "a record is gone, or came back")
 
 
-online = fields.pack("online", ())[0]
+online = packing.pack("online", ())[0]
 for tail in (b"\x0d", bytes((13, online))):
     for times in (1, 2, 3):
         check(times, [("online", (), 1)], "online", (), tail, ("online", (), 9))
