@@ -44,7 +44,8 @@ def build(settings):
         supervisor.add("journal", charger.recorder.run)
     connect(charger)
     let_go(charger)
-    from firmware import reasons  # noqa: F401 -- for good: it keeps the last sentence
+    # For good: reasons keeps the last sentence, and all who change keys must mean the same BadKey.
+    from firmware import access, reasons  # noqa: F401
     from firmware.web.routes import application
     from firmware.web.server import Server
 

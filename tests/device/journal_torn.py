@@ -10,8 +10,8 @@ from binascii import crc32
 from journal_flash import Nor, program
 from journal_witness import read_all
 
-from firmware.journal import packing, recovery
 from firmware.journal import journal as ring
+from firmware.journal import packing, recovery
 from firmware.journal.raw_store import RawStore
 
 
