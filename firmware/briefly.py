@@ -6,7 +6,7 @@ import sys
 # Held by who needs much memory for several turns of the loop. Who needs some for one turn waits
 # until it is free: `if turn.locked(): await its_end()`, which costs nothing most of the time.
 turn = asyncio.Lock()
-_kept = set()  # the names of those that stay; made anew only when others have come or gone
+_kept = ()  # the names of those that stay; made anew only when others have come or gone
 
 
 async def its_end():
@@ -25,7 +25,7 @@ def briefly(name):
     global _kept
     modules = sys.modules
     if len(_kept) != len(modules):
-        _kept = set(modules)
+        _kept = tuple(modules)
     kept = _kept  # a module that is loaded so may load others so, at its top
     try:
         return __import__(name, None, None, ("*",))
