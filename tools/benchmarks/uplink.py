@@ -42,13 +42,12 @@ SETTINGS = {
 }
 # The charger's own count starts anew with each status that it publishes.
 _METER = """
-from firmware import ticks
 tick = charger.tick
 gap = main.gap = [-1, 0]
 
 def metered(now):
     if gap[0] >= 0:
-        gap[1] = max(gap[1], ticks.diff(now, gap[0]))
+        gap[1] = max(gap[1], now - gap[0])
     gap[0] = now
     tick(now)
 
