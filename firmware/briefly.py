@@ -6,7 +6,7 @@ import sys
 # Held by who needs much memory for several turns of the loop. Who needs some for one turn waits
 # until it is free: `if turn.locked(): await its_end()`, which costs nothing most of the time.
 turn = asyncio.Lock()
-_kept = ()  # the names of those that stay; made anew only when others have come or gone
+_kept = tuple(sys.modules)  # those that stay; made anew when others have come or gone
 
 
 async def its_end():
