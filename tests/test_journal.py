@@ -205,7 +205,7 @@ def test_damage_at_rest_costs_a_record_or_a_sector(interpreter, store):
 
 
 def test_a_full_file_system_refuses_or_gives_up_exactly(interpreter):
-    device(interpreter, "journal_space.py", new_seed())
+    device(interpreter, "journal_space.py")
 
 
 @pytest.mark.soak
