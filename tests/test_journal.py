@@ -142,7 +142,7 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(interpreter, store):
 def test_every_power_cut(interpreter, store):
     """Every operation, every damage; after each cut a second one at every operation of the start.
 
-    On LittleFS that takes half an hour or more: PARTS=5 in the environment runs the first five of
+    On LittleFS that takes a quarter of an hour: PARTS=5 in the environment runs the first five of
     its twenty parts, each of which has stretches of 28 operations of the whole run.
     """
     parts, stretch = (20, 28) if store == "files" else (4, 1)

@@ -4,9 +4,10 @@ Arguments: "raw" or "files" (on LittleFS); the stride between stretches of opera
 the first of them, and the length of a stretch; every how many cuts a second one follows at every
 operation of the recovery (0: never); and a seed that moves the bits.
 
-A start is a function of the sectors that it looks at. So a cut that leaves the same in all of them
-as one that was tried before, with the same to be promised, is counted and not tried once more: on
-LittleFS, which writes into blocks that nobody knows yet, most are such.
+A start is a function of the sectors that it looks at (and of the time of day, which LittleFS notes
+in its entries). So a cut that leaves the same in all of them as one that was tried before, with the
+same to be promised, is counted and not tried once more: on LittleFS, which writes into blocks that
+nobody knows yet, most are such.
 """
 
 import sys
