@@ -220,6 +220,23 @@ def test_a_service_key_opens_it_for_a_time(interpreter, tmp_path):
         c.wait("charger.station.door", "a service key does not open it")
 
 
+def test_the_boards_button_opens_it_for_a_time(interpreter, tmp_path):
+    settings = {**SETTINGS, "board": "esp32_devkit", "ap_mode": "offline", "wifi_ssid": ""}
+    flash = image.build_charger(tmp_path / "flash", interpreter.name, settings)
+    ports = {80: free_port(), 53: free_udp_port()}
+    with Wireless(interpreter.name, flash, "esp32_devkit", ports=ports) as c:
+        c.power_on()
+        c.wait_serial("holdfast: running", 15)
+        c.wait("charger.clock.uptime_s >= 2", "its first rounds")
+        assert c.ask("charger.station.left_ms") == 0 and not c.radio()["on"]
+        c.set_world(button=True)
+        c.wait("charger.station.left_ms > 890000", "the button does not count")
+        c.set_world(button=False)
+        c.wait("charger.station.door", "the button does not open it")
+        c.wait("charger.station.left_ms < 899500", "its time does not begin with the release")
+        assert c.radio()["on"]
+
+
 def test_a_refused_board_is_told_and_mended_by_wifi(interpreter, tmp_path):
     """Nothing is driven, the charger's own network is there, and its page takes the right board."""
     settings = {**SETTINGS, "board": "no_such_board", "pin": "2468", "cloud_host": "a.example"}

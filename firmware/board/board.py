@@ -48,7 +48,8 @@ class Board:
     `capabilities` says what this board has; `safe_pins` are the (pin, level) byte pairs that make
     it safe, contactor first, for boot.py; `dead_man_bit` is True from when the dead man took over
     until somebody sets it to False. `reader` is the card reader (see reader.py) or None: whoever
-    wants cards calls its `step`, `read` and `apply` leave it alone.
+    wants cards calls its `step`, `read` and `apply` leave it alone. `button` is None, or tells
+    whether the button is held down that opens the charger's own WiFi.
     """
 
     def __init__(self, board, settings):
@@ -74,6 +75,7 @@ class Board:
         self._temperature = Temperature(board["temperature"]) if "temperature" in board else None
         self._led = Led(board["led"]) if "led" in board else None
         self._meter = load.build_meter(board, settings, now_ms)
+        self.button = load.build_button(board["button"]) if "button" in board else None
         self.reader = load.build_reader(board["reader"]) if "reader" in board else None
         self.capabilities = self._capabilities()
 

@@ -70,6 +70,7 @@ _PARTS = {
     ),
     "temperature": (("adc_pin", _ANALOG), ("adc_range_mv", _NUMBER), ("table_mv", _CURVE)),
     "meter": (("pulse_pin", _INPUT), ("pull_up?", _YES_NO)),
+    "button": (("pin", _INPUT), ("pressed_level", _LEVEL), ("pull_up?", _YES_NO)),
     # The part "reader", by its kind.
     "pn532_uart": (("uart", _UART), ("tx_pin", _OUTPUT), ("rx_pin", _INPUT)),
     "pn532_i2c": (("i2c", _I2C), ("scl_pin", _OUTPUT), ("sda_pin", _OUTPUT)),

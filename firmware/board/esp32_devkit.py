@@ -58,6 +58,12 @@ BOARD = {
         "pulse_pin": 23,
         "pull_up": True,
     },
+    # The DevKitC's own button, marked BOOT: held for a second it opens the charger's WiFi.
+    "button": {
+        "pin": 0,
+        "pressed_level": 0,
+        "pull_up": True,
+    },
     # No card reader in esp32-evse. Its pins 21 and 22 are free: a PN532 of 3.3 V there would be:
     # "reader": {"kind": "pn532_i2c", "i2c": 0, "scl_pin": 22, "sda_pin": 21},
     # and a Wiegand reader, whose 5 V the pins do not bear, through a level shifter:

@@ -76,6 +76,15 @@ def build_reader(part):
     return Pn532(part)
 
 
+def build_button(part):
+    """A function that says whether the button is held down."""
+    from machine import Pin
+
+    pin = Pin(part["pin"], Pin.IN, Pin.PULL_UP if part.get("pull_up") else None)
+    level = part["pressed_level"]
+    return lambda: pin.value() == level
+
+
 def pins_of(board):
     """What `safe_pins` returns, of a description that was checked."""
     pairs = []

@@ -32,8 +32,8 @@ class Wifi:
     """Both networks of `charger`; `draw` takes a most in ms and returns a random number up to it.
 
     `up`: it has an address in the house's network. `door` is None while the charger's own is not
-    on the air. `left_ms`: for how long that is to be there whatever `ap_mode` says; a service key
-    sets it (firmware/look_up.py).
+    on the air. `left_ms`: for how long that is to be there whatever `ap_mode` says; the board's
+    button sets it, and a service key (firmware/look_up.py).
     """
 
     def __init__(self, charger, draw):
@@ -59,6 +59,9 @@ class Wifi:
             now = clock.now_ms()
             dt_ms = ticks.diff(now, then)
             self.left_ms = max(0, self.left_ms - dt_ms)
+            board = charger.board
+            if board and board.button and board.button():
+                self.left_ms = settings.ap_minutes * 60000
             # Since the last try to join, or since it was last in the network.
             idle_ms = 0 if self.up else min(idle_ms + dt_ms, 2 * _LONGEST_MS)
             door = self.door

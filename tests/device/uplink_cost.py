@@ -10,9 +10,8 @@ import time
 
 import umqtt.simple  # noqa: F401 -- built into the device's firmware: it does not count
 
-import firmware.access.authorization
-import firmware.app  # noqa: F401 -- the charger has both anyway
-from firmware.briefly import briefly
+import firmware.app  # noqa: F401 -- the charger has it anyway
+from firmware.settings import briefly  # where the rooms are one file each
 
 _IDLE_MS = 3000
 _TICK_MS = 16

@@ -59,6 +59,7 @@ class Rooms:
         self.clock = clock.Clock(1, clock.now_ms())
         self.id = ID
         self.access = Task()
+        self.board = None
         self.uplink = None
         self.closed = False
 

@@ -84,6 +84,7 @@ WORLD: dict[str, Any] = {
     "cloud": True,
     "card": "",
     "reader_fault": "",
+    "button": False,
 }
 
 LOCK_HOLDS = 300  # permille; as in tools/virtual/board/world.py

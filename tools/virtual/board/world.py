@@ -40,6 +40,7 @@ _CONTACTOR_FEEDBACK = const(7)
 _RCD = const(8)
 _METER = const(9)
 _READER = const(10)
+_BUTTON = const(11)
 
 # Electrics of IEC 61851-1: source of +-12 V behind 1 kohm; the car's resistors.
 _SOURCE_MV = const(12000)
@@ -96,6 +97,7 @@ FIELDS = (
     "cloud",
     "card",
     "reader_fault",
+    "button",
 )
 
 # What can be wrong with the card reader; pn532_chip.py and wiegand_reader.py say what it means.
@@ -135,6 +137,7 @@ ap_clients = 0  # phones in the charger's own network
 cloud = True
 card = ""  # number of the card that lies on the reader, in hexadecimal
 reader_fault = ""  # one of READER_FAULTS
+button = False  # somebody holds the board's button down
 
 # What follows from them (read only).
 coil = False
@@ -696,6 +699,8 @@ def read_pin(n):
         on = _pulse_on
     elif role == _READER:
         on = _pulsed == n
+    elif role == _BUTTON:
+        on = button
     else:
         return 1 if pull[n] == 2 else 0
     return _active[n] if on else 1 - _active[n]
@@ -837,6 +842,10 @@ def wire(board):
     if part:
         _use(part.get("trip_pin", -1), _RCD, part.get("tripped_level", 1))
         _use(part.get("test_pin", -1), _RCD_TEST, part.get("test_level", 1))
+
+    part = board.get("button")
+    if part:
+        _use(part["pin"], _BUTTON, part["pressed_level"])
 
     part = board.get("temperature")
     temperature_adc = -1
