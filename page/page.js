@@ -116,6 +116,8 @@ async function call(method, path, body, patience = 15000, tries = 3) {
       return {}
     })
   } catch {
+    // Where memory was too short even to say so, the connection has just ended.
+    if (method === "GET" && tries > 1 && !end.signal.aborted) return pause(700).then(() => call(method, path, body, patience, tries - 1))
     throw { code: "no_answer" }
   } finally {
     clearTimeout(timer)
