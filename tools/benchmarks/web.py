@@ -194,14 +194,13 @@ def _heap(board, cloud, notes, everything):
     ]
 
 
-class _Loris:
-    """Connections that never get to the end of a request, and come back when they are dropped."""
+class _Attack:
+    """What a thread does to the charger at `port` while a block runs."""
 
     def __init__(self, port):
         self._place = ("127.0.0.1", port)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.dropped = 0
 
     def __enter__(self):
         self._thread.start()
@@ -210,6 +209,15 @@ class _Loris:
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join()
+
+    def _run(self):
+        raise NotImplementedError
+
+
+class _Loris(_Attack):
+    """Connections that never get to the end of a request, and come back when they are dropped."""
+
+    dropped = 0
 
     def _connect(self):
         connection = socket.socket()
@@ -235,23 +243,10 @@ class _Loris:
             connection.close()
 
 
-class _Flood:
+class _Flood(_Attack):
     """A hundred whole requests a second, whatever becomes of them."""
 
-    def __init__(self, port):
-        self._place = ("127.0.0.1", port)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.sent = 0
-        self.answered = 0
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
+    sent = answered = 0
 
     def _run(self):
         began = {}  # of each connection that is open, in the order in which they were made
