@@ -324,6 +324,32 @@ def test_long_lists_come_in_pages(bench, new_phone):
                 phone.button(turn, inside=section).click()
 
 
+def test_a_question_that_gets_no_answer_is_asked_again(bench, new_phone):
+    """Twice: a connection that just ends may be a charger whose memory is short for a moment."""
+    bench.tidy()
+    with new_phone() as phone:
+        left = [2]
+
+        def faults(route):
+            if not left[0]:
+                return route.continue_()
+            left[0] -= 1
+            return route.abort()
+
+        phone.page.route("**/api/events*", faults)
+        phone.log_in(pin(bench))
+        section = phone.open("faults")
+        expect(section.get_by_role("alert")).to_have_count(0)
+        expect(phone.button("refresh", inside=section)).to_be_visible()
+        assert left == [0]
+        # More than that is said, and can be tried again.
+        left[0] = 3
+        phone.button("refresh", inside=section).click()
+        expect(section.get_by_role("alert")).to_contain_text(phone.t("no_answer"))
+        phone.button("again", inside=section).click()
+        expect(section.get_by_role("alert")).to_have_count(0)
+
+
 # The first run
 
 
