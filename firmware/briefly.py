@@ -24,9 +24,12 @@ def briefly(name):
     """
     global _kept
     modules = sys.modules
-    if len(_kept) != len(modules):
-        _kept = tuple(modules)
-    kept = _kept  # a module that is loaded so may load others so, at its top
+    kept = _kept  # its own: a module that is loaded so may load others so, at its top
+    for loaded in modules:
+        # The number alone does not tell: one may have come, and another gone.
+        if loaded not in kept or len(kept) != len(modules):
+            _kept = kept = tuple(modules)
+            break
     try:
         return __import__(name, None, None, ("*",))
     finally:

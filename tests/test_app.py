@@ -219,3 +219,7 @@ def test_damaged_settings(charger):
     status = c.wait_status(lambda s: s["state"] == "Available")
     assert status["id"] == "test-1" and "before the last save" in status["notice"]
     assert c.hardware()["contactor"] == "open"
+
+
+def test_what_is_needed_briefly_takes_nothing_along(interpreter, tmp_path):
+    interpreter.run("briefly_check.py", tmp_path)
