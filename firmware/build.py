@@ -196,7 +196,10 @@ def let_go(charger):
 
     Their classes keep an empty name, so that a second use fails where it can be seen.
     """
-    for room in (charger, charger.controller, charger.board, charger.supervisor):
+    recorder, uplink = charger.recorder, charger.uplink
+    rooms = [charger, charger.controller, charger.board, charger.supervisor]
+    rooms += [recorder, recorder.journal, uplink, uplink and uplink.worker]
+    for room in rooms:
         if room is None:
             continue
         for one in [room] + list(room.__dict__.values()):

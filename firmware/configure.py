@@ -30,9 +30,8 @@ def judge(charger):
     if access.offline_scheduled or access.online_scheduled:
         # A charger without a schedule does not take the memory of one.
         from firmware.access.schedule import Schedule
-        from firmware.access.timezone import Timezone
 
-        access.schedule = Schedule(settings.schedule, Timezone(settings.timezone))
+        access.schedule = Schedule(settings.schedule, settings.timezone)
     access.tell_time(charger.clock.utc_s())
 
 

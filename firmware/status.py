@@ -150,8 +150,8 @@ def _permit(charger):
     if permit.change_s >= 0:
         # A driver reads a clock where the schedule decides, and seconds where patience does.
         if permit.reason not in _PATIENCE:
-            utc_s = charger.clock.utc_s() + permit.change_s
-            minute = (utc_s + charger.access.schedule.timezone.offset_s(utc_s)) // 60 % 1440
+            at_s = charger.clock.utc_s() + permit.change_s + charger.access.schedule.offset_s
+            minute = at_s // 60 % 1440
             when = "{:02d}:{:02d}".format(minute // 60, minute % 60)
         else:
             when = "{} s".format(permit.change_s)

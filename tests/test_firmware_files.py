@@ -532,6 +532,40 @@ HOSTILE = {
         # kept: _a _b
         # gone: _open _later
         """,
+    "values of objects, class by class": """
+        # firmware/a.py
+        _limit = 5
+        class Base:
+            def __init__(self):
+                self._often = 1
+                self._once = 2
+            def look(self):
+                return self._often + self._often + self._once
+        class Child(Base):
+            def __init__(self):
+                super().__init__()
+                self._mine = 3
+            def look(self):
+                return super().look(), self._mine, self._mine, self._often
+        class Stranger:
+            top = _limit
+            def __init__(self, other):
+                self._other = other
+                self._seldom = 7
+                self._often = 8
+            def _step(self):
+                return self._often, self._other.look(), self._seldom, _limit
+            def look(self):
+                def inner():
+                    return self._step(), self._often
+                return inner()
+        # main.py
+        from firmware.a import Child, Stranger
+        child = Child()
+        stranger = Stranger(child)
+        print(child.look(), stranger.look(), len(child.__dict__), len(stranger.__dict__))
+        # gone: _often _once _mine _other _seldom _step _limit
+        """,
     "classes lose nothing that can be seen": """
         # firmware/a.py
         class Empty:
@@ -782,6 +816,32 @@ def test_two_values_at_once_need_no_tuple():
     """With brackets around them MicroPython would make one, in every tick."""
     made = shrink.shrink({"firmware/a.py": "def f(x, y):\n    a, b = x, y\n    return a + b\n"})
     assert " a, b = " in made["firmware/a.py"] and "(" not in made["firmware/a.py"].split("=")[1]
+
+
+def test_values_of_unrelated_classes_share_their_names():
+    classes = "".join(
+        f"class C{n}:\n    def __init__(self):\n        self._first{n} = self._second{n} = {n}\n"
+        f"    def _go{n}(self):\n        return self._second{n}\n"
+        for n in range(9)
+    )
+    short = shrink.short_names({"firmware/a.py": classes})["firmware/a.py"]
+    for n in range(9):
+        assert short[f"C{n}._second{n}"] == "_a" and short[f"C{n}._first{n}"] == "_b"
+    # A traceback names these: each has a name of its own.
+    assert len({short[f"_go{n}"] for n in range(9)} | {"_a", "_b"}) == 11
+
+
+def test_what_a_large_module_says_most_often_takes_least():
+    """In front of 200 other names or behind them, it is the same size then."""
+    others = "".join(f"def name{n}(x):\n    return x.other{n}\n" for n in range(200))
+    often = "def f(x):\n" + "    x.often.rather()\n" * 200
+    sizes = []
+    for text in (often + others, others + often):
+        made = shrink.shrink({"firmware/a.py": text})["firmware/a.py"]
+        sizes.append([len(firmware_files.compile_file(t.encode(), "a", (1, 25))) for t in (text, made)])
+    first, last = sizes
+    assert last[0] > first[0] + 300, sizes  # two names, 200 times each
+    assert abs(last[1] - first[1]) < 20 and last[1] < last[0], sizes
 
 
 def test_random_programs_say_the_same():

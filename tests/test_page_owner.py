@@ -10,7 +10,7 @@ import zoneinfo
 
 import pytest
 
-from firmware.access import schedule_text
+from firmware.access import schedule_text, timezone_text
 from firmware.access.timezone import Timezone
 from tests.bench_process import RunningBench
 from tests.phone import DESKTOP, PHONE, SCREENSHOTS, Phone, expect, plug_in
@@ -492,7 +492,7 @@ def test_the_phones_time_zone_is_the_chargers(bench, new_phone):
     begin = (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) - epoch).days
     for name, rule in rules.items():
         print(name, rule)
-        zone, ours = zoneinfo.ZoneInfo(name), Timezone(rule)
+        zone, ours = zoneinfo.ZoneInfo(name), Timezone(timezone_text.parse(rule))
 
         def right(at_s, zone=zone):
             at = epoch + datetime.timedelta(seconds=at_s)

@@ -69,7 +69,7 @@ ROOMS = {
         "firmware.supervisor",
     ),
     "firmware.settings": ("firmware.briefly",),
-    "firmware.access.schedule": ("firmware.access.timezone",),
+    "firmware.access.window": ("firmware.access.timezone",),
     "firmware.uplink.uplink": (
         "firmware.uplink.backoff",
         "firmware.uplink.mailbox",

@@ -197,7 +197,10 @@ class Authorization(Case):
         self.learning_ms = for_s * 1000
 
     def tell_time(self, utc_s):
-        """Once a second: the wall clock in seconds since 2000, None while it is unknown."""
+        """Once a second: the wall clock in seconds since 2000, None while it is unknown.
+
+        Without memory to look whether a window opens or closes, that is a second later.
+        """
         schedule = self.schedule
         self.window_s = -1
         if schedule is None:
@@ -205,7 +208,10 @@ class Authorization(Case):
         elif utc_s is None:
             self.window = CLOCK_UNKNOWN
         else:
-            self.window = INSIDE if schedule.is_open(utc_s) else OUTSIDE
+            try:
+                self.window = INSIDE if schedule.is_open(utc_s) else OUTSIDE
+            except MemoryError:
+                return
             change_s = schedule.next_change_s(utc_s)
             if change_s is not None:
                 self.window_s = change_s - utc_s

@@ -1,9 +1,6 @@
 """The weekly schedule: windows in local time, and when they open and close.
 
-How it is written stands in schedule_text.py. The clock on the wall rules: the schedule is open
-whenever that clock shows a time inside a window. Where the hour from 2 to 3 is left out in spring,
-02:15-02:45 does not happen that day and 02:30-06:00 starts with the jump; where it comes twice in
-autumn, both windows open in each of the two hours.
+How it is written stands in schedule_text.py, how a change is found in window.py.
 """
 
 from array import array
@@ -12,13 +9,15 @@ from firmware.briefly import briefly
 
 
 class Schedule:
-    """One text in one time zone. Times are UTC in seconds since 2000-01-01 00:00.
+    """A text, and a POSIX TZ rule for its place. Times are UTC in seconds since 2000-01-01 00:00.
 
-    ValueError with a sentence for a text that is not a schedule. Between two changes nothing is
-    computed and nothing allocated; finding them allocates no more than the time zone does.
+    `offset_s` is what to add to the next change's time for the clock on the wall.
+    ValueError with a sentence for what is no schedule or no rule. Between two changes nothing is
+    computed and nothing allocated. Finding the next ones takes 3 KB for a moment; MemoryError: they
+    are not there, and nothing has changed.
     """
 
-    def __init__(self, text, timezone):
+    def __init__(self, text, rule):
         # The minutes of the week, from Monday 00:00, at which it opens or closes in turn; and
         # whether it is open when the week before ends.
         changes = briefly("firmware.access.schedule_text").parse(text)
@@ -31,13 +30,16 @@ class Schedule:
             else:
                 del changes[0]
         self._minutes = array("H", changes)
-        self.timezone = timezone
-        self._from_s = self._until_s = 0
+        self._zone = briefly("firmware.access.timezone_text").parse(rule)
+        self._from_s = self._until_s = self.offset_s = 0
 
     def is_open(self, utc_s):
         """Whether the clock on the wall shows a time inside a window."""
         if self._minutes and not self._from_s <= utc_s < self._until_s:
-            self._look(utc_s)
+            look = briefly("firmware.access.window").look
+            found = look(self._minutes, self._open_before, self._zone, utc_s)
+            self._open, self._until_s, self.offset_s = found
+            self._from_s = utc_s
         return self._open
 
     def next_change_s(self, utc_s):
@@ -46,30 +48,3 @@ class Schedule:
             return None
         self.is_open(utc_s)
         return self._until_s
-
-    def _look(self, utc_s):
-        minutes = self._minutes
-        at_s = utc_s
-        while True:
-            # 2000-01-01 was a Saturday: five days after Monday.
-            week_s = (at_s + self.timezone.offset_s(at_s) + 432000) % 604800
-            passed = 0
-            for minute in minutes:
-                if minute * 60 > week_s:
-                    break
-                passed += 1
-            is_open = self._open_before != bool(passed & 1)
-            if at_s == utc_s:
-                self._open = is_open
-            elif is_open != self._open:
-                break  # the clock was changed into or out of a window
-            if passed < len(minutes):
-                next_s = at_s + minutes[passed] * 60 - week_s
-            else:
-                next_s = at_s + minutes[0] * 60 + 604800 - week_s
-            at_s = self.timezone.next_change_s(at_s)
-            if at_s is None or next_s < at_s:
-                at_s = next_s
-                break
-        self._from_s = utc_s
-        self._until_s = at_s

@@ -4,20 +4,16 @@ A rule holds for every year: it says nothing of how a law was, or will be, anoth
 written stands in timezone_text.py.
 """
 
-from firmware.briefly import briefly
-
 
 class Timezone:
     """What to add to UTC, in seconds. Times are UTC in seconds since 2000-01-01 00:00.
 
-    ValueError with a sentence for a text that is not a rule. Between two changes of the clock
-    nothing is computed and nothing allocated. Nor does finding them, twice a year, allocate before
-    2032; from then on it meets seconds beyond the small integers of the board, which end in 2034.
+    `rule` is what timezone_text.parse returns. Between two changes of the clock nothing is
+    computed.
     """
 
-    def __init__(self, text):
-        parsed = briefly("firmware.access.timezone_text").parse(text)
-        self._standard_s, self._summer_s, self._start, self._end = parsed
+    def __init__(self, rule):
+        self._standard_s, self._summer_s, self._start, self._end = rule
         self._offset_s = self._standard_s
         self._from_s = self._until_s = 0
 

@@ -12,13 +12,12 @@ from access_station import KARI, Station
 from firmware import permission
 from firmware.access import decision
 from firmware.access.schedule import Schedule
-from firmware.access.timezone import Timezone
 
 _DT_MS = 250
 _TICKS = 48  # 12 s
 NOON_S = 820540800 + 12 * 3600
 
-schedule = Schedule("08:00-11:00; 11:00-13:00", Timezone("CET-1CEST,M3.5.0,M10.5.0/3"))
+schedule = Schedule("08:00-11:00; 11:00-13:00", "CET-1CEST,M3.5.0,M10.5.0/3")
 
 
 def draw(most_ms):
@@ -57,6 +56,7 @@ def asks(s, utc_s):
 
 
 def locked(s, utc_s):
+    s.access.tell_time(utc_s)  # finding the next change takes memory, a few times a day
     micropython.heap_lock()
     try:
         return asks(s, utc_s)
@@ -106,6 +106,7 @@ for stage in STAGES:
                             access.found(key)
                     withheld += locked(s, utc_s)
                     runs += 1
+s.access.tell_time(NOON_S)
 gc.collect()
 before = gc.mem_alloc()
 for _ in range(10):

@@ -11,15 +11,14 @@ from access_station import KARI, LAPSED, OLA, SPARE, STRANGER, TEN_BYTES, Statio
 from firmware.access.authorization import LONGEST_LEASE_S, LONGEST_OFFLINE_S, NO_LIMIT_MA
 from firmware.access.decision import ANY_KEY, CLOUD, EXPIRED, KNOWN_KEY, OPEN
 from firmware.access.schedule import Schedule
-from firmware.access.timezone import Timezone
 from firmware.charging.duty import offered_ma
 from firmware.charging.signals import LOCK_LOCKED, LOCK_UNLOCKED
 
 NOON_S = 820540800 + 12 * 3600  # Thursday 2026-01-01 12:00 UTC
 SPRING_S = 820540800 + 87 * 86400  # 2026-03-29 00:00 UTC; an hour later the clock goes forward
 AUTUMN_S = 820540800 + 297 * 86400  # 2026-10-25 00:00 UTC; an hour later it goes back
-OSLO = Timezone("CET-1CEST,M3.5.0,M10.5.0/3")
-UTC = Timezone("UTC0")
+OSLO = "CET-1CEST,M3.5.0,M10.5.0/3"
+UTC = "UTC0"
 MORNING = Schedule("08:00-11:00", UTC)  # closed at noon
 MIDDAY = Schedule("11:00-13:00", UTC)  # open at noon
 
@@ -667,6 +666,24 @@ def clock_jumps():
         assert s.said == ["started"]
 
 
+def no_memory_to_look():
+    """What was goes on, and a second later it is looked at again."""
+
+    class Full:
+        def is_open(self, utc_s):
+            raise MemoryError
+
+    s = charging(offline_scheduled=True, schedule=MIDDAY)
+    s.tell(NOON_S)
+    goes_on(s)
+    s.access.schedule = Full()
+    s.tell(NOON_S + 7200)
+    goes_on(s, 2500)
+    s.access.schedule = MIDDAY
+    s.tell(NOON_S + 7203)
+    s.pauses()
+
+
 def across(s, start_s, seconds):
     """Whether current may flow, for each of the `seconds` after `start_s`."""
     s.tell(start_s)
@@ -1071,6 +1088,7 @@ SEQUENCES = (
     the_owner_does_not_wait,
     clock_unknown,
     clock_jumps,
+    no_memory_to_look,
     the_missing_hour,
     the_doubled_hour,
     resumed_after_a_power_cut,

@@ -10,13 +10,13 @@ import binascii
 import json
 import sys
 
+from firmware.access import window  # noqa: F401 -- once for all seconds, not for each
 from firmware.access.schedule import Schedule
-from firmware.access.timezone import Timezone
 
 with open(sys.argv[1]) as f:
     jobs = json.load(f)
 for job in jobs:
-    schedule = Schedule(job["text"], Timezone(job["rule"]))
+    schedule = Schedule(job["text"], job["rule"])
     start_s = job["start_s"]
     step_s = job["step_s"]
     count = job["count"]

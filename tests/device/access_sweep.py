@@ -17,7 +17,6 @@ from firmware import permission, ticks
 from firmware.access.authorization import Authorization
 from firmware.access.decision import ANY_KEY, CLOUD, EXPIRED, KNOWN, KNOWN_KEY, OPEN, UNKNOWN
 from firmware.access.schedule import Schedule
-from firmware.access.timezone import Timezone
 from firmware.charging.events import EventQueue
 from firmware.charging.signals import Permit
 
@@ -56,7 +55,7 @@ class AccessRig(Rig):
         super().boot()
         self.permit = Permit()
         self.access = Authorization(lambda most_ms: random.getrandbits(20) % (most_ms + 1))
-        self.access.schedule = Schedule(SCHEDULE, Timezone("CET-1"))
+        self.access.schedule = Schedule(SCHEDULE, "CET-1")
         self.configure()
         self.queue = EventQueue(16)
         self.controller.listeners.append(self.queue)

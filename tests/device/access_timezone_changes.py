@@ -8,11 +8,12 @@ import json
 import sys
 
 from firmware.access.timezone import Timezone
+from firmware.access.timezone_text import parse
 
 with open(sys.argv[1]) as f:
     jobs = json.load(f)
 for rule, from_s, until_s in jobs:
-    timezone = Timezone(rule)
+    timezone = Timezone(parse(rule))
     found = []
     t = from_s
     while t is not None and t < until_s:

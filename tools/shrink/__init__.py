@@ -7,10 +7,11 @@ back the same program with less to carry:
 - numbers (numbers.py): what a module names once as an integer is that integer wherever it is read,
   also where it was imported; the name and its imports are gone;
 - modules that are loaded together anyway come in one file (rooms.py);
-- private names (private.py): `_withdrawn_ms` becomes `_ac`, with the same few short names in all
-  modules;
+- private names (private.py): `_withdrawn_ms` becomes `_c`, with the same few short names in all
+  classes and modules;
 - arguments (arguments.py) that nobody passes by name share a few letters;
-- classes lose `__module__` and `__qualname__`, which nothing asks for.
+- classes lose `__module__` and `__qualname__`, which nothing asks for;
+- a large module's most frequent names get the short numbers (frequent.py).
 
 Everything public stays: the console, tests and other programs speak of it, and tracebacks show it.
 A name is left alone wherever it might be spoken in a way that cannot be seen from here. What can
@@ -26,7 +27,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 
-from tools.shrink import arguments, numbers, private, rooms
+from tools.shrink import arguments, frequent, numbers, private, rooms
 from tools.shrink.program import Module, Program, RefusedError
 
 __all__ = ["RefusedError", "shrink"]
@@ -52,9 +53,9 @@ def shrink(
 def short_names(
     sources: dict[str, str], speakers: Iterable[str] = (), joined: Rooms | None = None
 ) -> dict[str, dict[str, str]]:
-    """{path: {short name: what it was}} of what `shrink` does."""
+    """{path: {what it was: its short name}} of what `shrink` does; see Module.renamed."""
     modules, _ = _shrunk(sources, speakers, joined)
-    return {path: {b: a for a, b in module.renamed.items()} for path, module in modules.items()}
+    return {path: module.renamed for path, module in modules.items()}
 
 
 def moved_names(
@@ -80,6 +81,8 @@ def _shrunk(
         for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 _leave_out_class_names(node)
+        module.read()
+        frequent.put_first(module)
     return {module.path: module for module in program.modules.values()}, moved
 
 

@@ -11,8 +11,8 @@ def main() -> None:
         print(shrink.shrink(*what)[sys.argv[1]], end="")
         return
     for path, names in shrink.short_names(*what).items():
-        for short in sorted(names):
-            print(f"{path:32}{short:5}{names[short]}")
+        for name, short in sorted(names.items(), key=lambda row: (row[1], row[0])):
+            print(f"{path:32}{short:5}{name}")
 
 
 if __name__ == "__main__":

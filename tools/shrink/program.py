@@ -23,7 +23,8 @@ class Module:
     """One file: `nodes` of its tree, `scopes` with the module's own (`top`) first.
 
     `scope_of` has the scope of each ast.Name, `sources` the (module, name) that each ast.alias of a
-    "from" import takes, `renamed` what became of its private names.
+    "from" import takes, `renamed` what became of its private names; those of values that only the
+    objects of a class have stand there as "Class._name".
     """
 
     def __init__(self, path: str, text: str):
@@ -62,18 +63,22 @@ class Module:
         """Its text as it now is."""
         return _Text().visit(self.tree) + "\n"
 
-    def is_self(self, node: ast.expr) -> bool:
-        """Is it the name that a method has for its own object?"""
+    def class_of_self(self, node: ast.expr) -> ast.ClassDef | None:
+        """The class in whose method the node is the name of the method's own object, if it is."""
         if not isinstance(node, ast.Name):
-            return False
+            return None
         binder = self.scope_of[node].binder(node.id)
-        method = binder.node if binder else None
-        return (
+        if binder is None or binder.parent is None:
+            return None
+        method, owner = binder.node, binder.parent.node
+        if (
             isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef))
             and not method.decorator_list
-            and binder.parent.is_class
+            and isinstance(owner, ast.ClassDef)
             and binder.bound[node.id] == method.args.args[:1]
-        )
+        ):
+            return owner
+        return None
 
 
 class _Text(ast._Unparser):  # type: ignore[name-defined]
