@@ -241,9 +241,10 @@ class Worker:
                 client.check_msg()
             self._allow(self.operation_ms, 0)
             if message:
-                suffix, payload, qos, retain = message
-                transport.awaited = qos and PUBACK
-                client.publish("holdfast/" + self._id + "/" + suffix, payload, retain, qos)
+                # No names for its parts: they would hold a kilobyte until the next message.
+                transport.awaited = message[2] and PUBACK
+                topic = "holdfast/" + self._id + "/" + message[0]
+                client.publish(topic, message[1], message[3], message[2])
             now = now_ms()
             if pinged:
                 pinged = ticks.diff(transport.heard_ms, asked) < 0
