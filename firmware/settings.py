@@ -1,6 +1,6 @@
 """The settings in force: checked on the way in, saved so that a power cut is harmless.
 
-What there is to set stands in firmware/settings_table.py.
+What there is to set stands in firmware/settings_table.txt.
 
 Promises: a value that is in force has passed its check; `set_many` takes all of its values or
 none; after a power cut at any moment of `save` the next `load` finds the old values or the new
@@ -56,9 +56,10 @@ class Settings:
     def set_many(self, changes):
         """Put the dict `changes` in force, all of it; SettingsError, and none of it, if one is bad.
 
-        Nothing is written: call `save` when flash may be written.
+        Whether one of them takes effect at the next start only. Nothing is written: call `save`
+        when flash may be written.
         """
-        briefly("firmware.settings_change").set_many(self, changes)
+        return briefly("firmware.settings_change").set_many(self, changes)
 
     def save(self):
         """Write the values that differ from their defaults; OSError if the filesystem refuses."""
@@ -73,4 +74,4 @@ class Settings:
 
         A secret has `set` (yes or no) in place of its value.
         """
-        return briefly(_FILE).describe(self)
+        return briefly("firmware.settings_table").describe(self)

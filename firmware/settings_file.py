@@ -14,7 +14,7 @@ MAX_FILE_BYTES = 4096  # one flash sector
 FORMAT = 1
 _TABLE = "firmware.settings_table"
 _CHANGE = "firmware.settings_change"
-_MEANINGS = __file__[: __file__.rindex("/") + 1] + "settings_meaning.txt"
+_PASSED_OVER = "a stored value is passed over: "
 _VALUES = '"values": '  # what stands before the text that the checksum covers
 
 
@@ -29,11 +29,11 @@ def _crc(text):
 
 
 def reset(settings):
-    rows = briefly(_TABLE).TABLE
-    for row in rows:
+    names = []
+    for row in briefly(_TABLE).rows():
         setattr(settings, row[0], row[1])
+        names.append(row[0])
     # As the attributes' own names: those of the table would be in memory a second time.
-    names = [row[0] for row in rows]
     settings.names = tuple([name for name in settings.__dict__ if name in names])
 
 
@@ -43,8 +43,10 @@ def save(settings):
     The new file is complete before an old one moves, and only a good old one becomes the
     fallback. A rename replaces its target in one step that a power cut cannot split.
     """
-    rows = briefly(_TABLE).TABLE
-    changed = {row[0]: settings.get(row[0]) for row in rows if settings.get(row[0]) != row[1]}
+    changed = {}
+    for row in briefly(_TABLE).rows():
+        if settings.get(row[0]) != row[1]:
+            changed[row[0]] = settings.get(row[0])
     with open(settings.path + ".new", "wb") as f:
         f.write(encode(changed))
     if settings.current_good:
@@ -98,7 +100,7 @@ def _take(settings, ending, size, problems):
     """Put a file's values in force; None, or what is wrong with the file as a whole."""
     if size > MAX_FILE_BYTES:
         return "is too large"
-    table = briefly(_TABLE)
+    change = briefly(_CHANGE)
     try:
         with open(settings.path + ending, "rb") as f:
             text = f.read(size).decode()
@@ -108,48 +110,24 @@ def _take(settings, ending, size, problems):
         start = text.index(_VALUES) + len(_VALUES)
         if content["crc32"] != _crc(text[start:-1]):
             return "is damaged"
-        for name, value in content["values"].items():
+        values = content["values"]
+        for name in values.keys():
             try:
-                briefly(_CHANGE).check_text(name, value)
-                table.check(table.row_of(name), value)
+                settings.get(name)
+            except SettingsError as e:
+                problems.append(_PASSED_OVER + str(e))
+        for row in briefly(_TABLE).rows(values):
+            name = row[0]
+            value = values[name]
+            try:
+                change.check_text(name, value)
+                change.check(row, value)
                 setattr(settings, name, value)
             except SettingsError as e:
-                problems.append("a stored value is passed over: " + str(e))
-        table.check_together(settings.get)
+                problems.append(_PASSED_OVER + str(e))
+        change.check_together(settings.get)
     except SettingsError as e:
         return "contradicts itself: " + str(e)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "is damaged"
     return None
-
-
-def describe(settings):
-    """Yield one dict for each setting: name, value, default, allowed, unit, meaning, restart.
-
-    A secret has `set` (yes or no) in place of its value.
-    """
-    table = briefly(_TABLE)
-    meanings = open(_MEANINGS)
-    for name, default, allowed, unit, flags in table.TABLE:
-        shown = {
-            "name": name,
-            "allowed": allowed,
-            "unit": unit,
-            "meaning": _meaning(meanings, name),
-            "restart": bool(flags & table.RESTART),
-        }
-        if flags & table.SECRET:
-            shown["set"] = getattr(settings, name) != default
-        else:
-            shown["value"] = getattr(settings, name)
-            shown["default"] = default
-        yield shown
-    meanings.close()
-
-
-def _meaning(lines, name):
-    """What stands behind the name in the lines, which are in the order of the table."""
-    for line in lines:
-        if line.startswith(name + " "):
-            return line[len(name) + 1 :].rstrip()
-    return ""

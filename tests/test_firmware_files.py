@@ -838,7 +838,9 @@ def test_what_a_large_module_says_most_often_takes_least():
     sizes = []
     for text in (often + others, others + often):
         made = shrink.shrink({"firmware/a.py": text})["firmware/a.py"]
-        sizes.append([len(firmware_files.compile_file(t.encode(), "a", (1, 25))) for t in (text, made)])
+        sizes.append(
+            [len(firmware_files.compile_file(t.encode(), "a", (1, 25))) for t in (text, made)]
+        )
     first, last = sizes
     assert last[0] > first[0] + 300, sizes  # two names, 200 times each
     assert abs(last[1] - first[1]) < 20 and last[1] < last[0], sizes

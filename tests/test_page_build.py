@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from firmware.settings_table import TABLE
+from firmware.settings_table import rows
 from tools import page
 
 # Bytes. What a whole first visit takes over the air is measured in test_page.py.
@@ -88,13 +88,13 @@ def test_all_languages_say_the_same_things():
 
 def test_every_code_and_every_setting_has_its_words():
     codes = {line.split(" ", 1)[0] for line in lines("reasons.txt")}
-    names = {row[0] for row in TABLE} - {"pin"}
+    names = {row[0] for row in rows()} - {"pin"}
     for language in page.LANGUAGES:
         its = texts(language)
         assert sorted(codes - its.keys()) == []
         assert sorted(name for name in names if not {"n." + name, "m." + name} & its.keys()) == []
         assert sorted(key for key in its if key[:2] in ("n.", "m.") and key[2:] not in names) == []
-        for name, _, allowed, _, _ in TABLE:
+        for name, _, allowed, *_ in rows():
             if "n." + name in its and isinstance(allowed, tuple) and not name.endswith("_policy"):
                 choices = {f"c.{name}.{one}" for one in allowed if isinstance(one, str)}
                 assert choices <= its.keys(), (language, name)

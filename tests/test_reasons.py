@@ -63,7 +63,14 @@ def test_sentences_are_whole():
 
 
 def test_every_setting_has_a_meaning():
-    from firmware.settings_table import TABLE
+    from firmware.settings_table import rows
 
-    named = (FIRMWARE / "settings_meaning.txt").read_text().splitlines()
-    assert [line.split(" ", 1)[0] for line in named] == [row[0] for row in TABLE]
+    table = list(rows())
+    names = [row[0] for row in table]
+    assert len(names) == len(set(names)) > 40
+    for name, _, _, _, _, meaning in table:
+        assert 5 < len(meaning) < 100 and meaning[-1] != ".", name
+    # Each is found alone, wherever it stands in the file, and so are several.
+    for row in table:
+        assert list(rows([row[0]])) == [row]
+    assert list(rows({names[-1]: 1, names[0]: 2, "nonsense": 3})) == [table[0], table[-1]]

@@ -10,7 +10,8 @@ def test_bad_values_and_damaged_files(interpreter, tmp_path):
 
 
 def test_power_cut_at_every_flash_operation(interpreter):
-    done = interpreter.run("settings_power_cut.py")
+    # A flash of 128 KB lies in its heap, several times over.
+    done = interpreter.run("settings_power_cut.py", heap="4M")
     assert int(done.stdout.split()[1]) >= 10, "the sweep met hardly any flash operation"
 
 

@@ -17,7 +17,7 @@ from conftest import ROOT
 from test_app import Charger
 from test_web import free_port
 
-from firmware.settings_table import SECRET, TABLE
+from firmware import settings_table
 from tests.phone import chromium, expect
 from tools.virtual import image
 from tools.virtual.fitted import fit_reader
@@ -27,7 +27,11 @@ NAME = "garage-1"
 SETTINGS = {"board": "smartevse_v3", "charger_id": NAME, "pin": PIN}
 START = {"pin": PIN, "installation_limit_a": 16, "phases": 3, "watchdog_s": 8}
 PAGE = gzip.compress(b"<!doctype html>\n<title>A page</title>\n", mtime=0)
-SECRETS = {row[0]: f"hush-{row[0]}" for row in TABLE if row[4] & SECRET and row[0] != "pin"}
+SECRETS = {
+    row[0]: f"hush-{row[0]}"
+    for row in settings_table.rows()
+    if row[4] & settings_table.SECRET and row[0] != "pin"
+}
 NOON_UTC = "2026-11-23T12:00:00Z"
 NOON_UNIX_S = 1795435200
 
@@ -685,13 +689,13 @@ def test_settings(web):
     cookie = web.login()
     answer = web.ask_page("GET", "/api/settings", cookie=cookie)
     shown = {row["name"]: row for row in answer.json["settings"]}
-    assert list(shown) == [row[0] for row in TABLE]
-    for name, default, allowed, unit, flags in TABLE:
+    assert list(shown) == [row[0] for row in settings_table.rows()]
+    for name, default, allowed, unit, flags, _ in settings_table.rows():
         row = shown[name]
         assert row["unit"] == unit and len(row["meaning"]) > 5
         assert row["restart"] == bool(flags & 2)
         assert row["allowed"] == (list(allowed) if isinstance(allowed, tuple) else allowed)
-        if flags & SECRET:
+        if flags & settings_table.SECRET:
             assert set(row) == {"name", "allowed", "unit", "meaning", "restart", "set"}
             assert row["set"] == (name == "pin")
         else:

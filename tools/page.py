@@ -14,13 +14,14 @@ import json
 import pathlib
 import re
 
+from firmware import settings_table
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "page"
 LANGUAGES = ("en", "nb", "de")
 PLACE = "firmware/web/"
 # What the firmware says in English itself
 _REASONS = ROOT / "firmware" / "reasons.txt"
-_MEANINGS = ROOT / "firmware" / "settings_meaning.txt"
 _STYLE = '<link rel="stylesheet" href="style.css">'
 _SCRIPT = '<script src="page.js"></script>'
 _TEXTS = '"@TEXTS@"'
@@ -61,7 +62,7 @@ def texts(language: str, *parts: str) -> dict[str, str]:
     if language == "en":
         found["reasons"] = _firmware_texts(_REASONS)
         named = found["more"]
-        meanings = _firmware_texts(_MEANINGS)
+        meanings = {row[0]: row[5] for row in settings_table.rows()}
         found["meanings"] = {
             "m." + key: text for key, text in meanings.items() if "n." + key not in named
         }

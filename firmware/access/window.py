@@ -10,7 +10,7 @@ from firmware.access.timezone import Timezone
 
 
 def look(minutes, open_before, zone, utc_s):
-    """(whether it is open at `utc_s`, the first second at which that ends, the offset from UTC then).
+    """(whether it is open at `utc_s`, the second at which that ends, the offset from UTC then).
 
     `minutes` of the week, from Monday 00:00, at which it opens or closes in turn, at least one;
     `open_before`, whether it is open when a week ends; `zone` is what Timezone takes.

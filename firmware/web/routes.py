@@ -6,11 +6,15 @@ is needed, or for a body that is no JSON object. Who has logged in lives here; w
 in is in login.py.
 """
 
+import asyncio
+
 from micropython import const
 
 from firmware.briefly import briefly, its_end, turn
 from firmware.web.server import error
 
+_TRIES = const(10)
+_SHORT_MS = const(100)  # of memory
 _IDLE_S = const(1800)
 _LOGIN_S = const(43200)
 
@@ -114,10 +118,23 @@ def application(charger):
             if login is None:
                 return error(401, "LoginRequired")
             login[2] = charger.clock.uptime_s
-        if method != "GET":
-            refused = briefly("firmware.web.change").refuse(request)
-            if refused:
-                return refused
-        return await getattr(briefly(ROOM + module), method.lower())(charger, request)
+        looked_at = method == "GET"
+        left = _TRIES
+        while True:
+            try:
+                if not looked_at:
+                    refused = briefly("firmware.web.change").refuse(request)
+                    if refused:
+                        return refused
+                    looked_at = True
+                route = getattr(briefly(ROOM + module), method.lower())
+                break
+            except MemoryError:
+                # Nothing has been done yet: whoever wants to free a cable need not ask again.
+                left -= 1
+                if not left:
+                    raise
+            await asyncio.sleep_ms(_SHORT_MS)
+        return await route(charger, request)
 
     return answer

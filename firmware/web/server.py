@@ -29,7 +29,8 @@ _REQUEST_MS = const(8000)
 _ANSWER_MS = const(30000)  # a lock that needs a second try
 _STALLED_MS = const(1000)
 _ROUND_MS = const(250)
-_SHORT_MS = const(100)  # of memory, in the middle of a body
+_SHORT_MS = const(100)  # of memory
+_TRIES = const(5)
 _WAITING = const(2)  # peers that the port keeps: each of them takes one of the chip's few sockets
 _CHUNK = const(256)
 _PIECE = const(512)
@@ -224,18 +225,25 @@ class Server:
         refused = answer is not None
         more = 0 if request.method == "HEAD" else 1
         connection[1] = connection[2] = ticks.add(clock.now_ms(), _ANSWER_MS)
-        if not refused:
+        # What asks for the same once more changes nothing (RFC 9110, 9.2.2), but for a POST.
+        tries = 1 if request.method == "POST" else _TRIES
+        while tries and not refused:
             try:
                 answer = await self._application(request)
                 body = answer[2]
                 if more and not isinstance(body, (str, bytes)):
                     # What is wrong shows most often before the first piece: it can still be said.
                     piece = await _next(body)
+                break
             except MemoryError:
+                body = None
+                tries -= 1
                 answer = error(503, "OutOfMemory")
             except Exception as e:  # noqa: BLE001 -- an error in one route is no reason to end
                 sys.print_exception(e)
                 answer = error(500, "InternalError")
+                break
+            await asyncio.sleep_ms(_SHORT_MS)
         status, kind, body, headers = answer
         counted = isinstance(body, (str, bytes))
         chunked = not counted and not request.old
@@ -260,10 +268,11 @@ class Server:
                     at += _PIECE
                     more = len(piece)
                     if chunked:
-                        data += b"%x\r\n" % more
-                    data += piece
-                    if chunked:
-                        data += b"\r\n"
+                        data = await _joined((data, b"%x\r\n" % more, piece, b"\r\n"))
+                    elif data:
+                        data += piece
+                    else:
+                        data = piece
                 stream.write(data)
                 data = b""
                 connection[2] = ticks.add(clock.now_ms(), _STALLED_MS)
@@ -280,6 +289,16 @@ class Server:
         for _ in range(_LINGER_CHUNKS):
             if not stream.s.readinto(unread):
                 break
+
+
+async def _joined(parts):
+    """Bytes of several in one piece, as soon as there is memory for it."""
+    for _ in range(_TRIES):
+        try:
+            return b"".join(parts)
+        except MemoryError:
+            await asyncio.sleep_ms(_SHORT_MS)
+    raise MemoryError
 
 
 async def _next(body):

@@ -7,6 +7,7 @@ from firmware.settings import SettingsError
 from firmware.web.server import error
 
 _LOGIN = "firmware.web.login"
+_TRIES = 20  # a tenth of a second apart
 
 
 async def get(charger, request):
@@ -17,7 +18,18 @@ async def get(charger, request):
 def _rows(settings):
     lead = b'{"settings": ['
     for row in settings.describe():
-        yield lead + json.dumps(row).encode()
+        left = _TRIES
+        while row:
+            try:
+                piece = lead + json.dumps(row).encode()
+            except MemoryError:
+                left -= 1
+                if not left:
+                    raise
+                yield False
+                continue
+            row = None
+            yield piece
         lead = b",\n"
     yield b"]}"
 
@@ -42,27 +54,17 @@ async def post(charger, request):
 
 
 def _change(charger, request, changes):
-    settings = charger.settings
-    restart = False
     try:
         if changes.get("pin") == "":
             raise SettingsError("pin", "must have at least 4 digits")
-        table = briefly("firmware.settings_table")
-        for name in changes:
-            row = table.row_of(name)
-            if row[4] & table.RESTART and settings.get(name) != changes[name]:
-                restart = True
-        # Who had neither at the start has not loaded what it takes.
-        restart = restart or bool(
-            (charger.uplink is None and changes.get("cloud_host"))
-            or (
-                charger.station is None and (changes.get("wifi_ssid") or changes.get("ap_password"))
-            )
-        )
-        row = table = None  # the change loads it again, once it has read what comes before
-        settings.set_many(changes)
+        restart = charger.settings.set_many(changes)
     except SettingsError as e:
         return error(400, "Setting", "", {"field": e.field, "reason": str(e) + "."})
+    # Who had neither at the start has not loaded what it takes.
+    if charger.uplink is None and changes.get("cloud_host"):
+        restart = True
+    if charger.station is None and (changes.get("wifi_ssid") or changes.get("ap_password")):
+        restart = True
     if "pin" in changes:
         charger.logins.open = []
         briefly(_LOGIN).note(charger, "PinChanged", 1)

@@ -7,15 +7,16 @@ import sys
 from firmware import settings_file as room
 from firmware import settings_table as table
 from firmware.settings import Settings, SettingsError
+from firmware.settings_change import check
 from firmware.settings_file import encode
-from firmware.settings_table import TABLE
 
 directory = sys.argv[1]
+TABLE = list(table.rows())
 
 
 def bad_values(row):
     """Values that the table's `row` must refuse."""
-    _name, default, allowed, _, flags = row
+    _name, default, allowed, _, flags, _ = row
     bad = [None, [], {}, b"x", 1.5, 1 << 40, -(1 << 40)]
     if isinstance(default, bool):
         bad += [0, 1, "true", ""]
@@ -49,7 +50,7 @@ def bad_values(row):
 
 def good_values(row):
     """The edges of what the table's `row` allows."""
-    _name, default, allowed, _, _flags = row
+    _name, default, allowed, _, _flags, _ = row
     if isinstance(default, bool):
         return [False, True]
     if isinstance(default, int):
@@ -122,7 +123,7 @@ def secrets():
     names = [row[0] for row in TABLE]
     assert len(set(names)) == len(names)
     for row in TABLE:
-        table.check(row, row[1])
+        check(row, row[1])
 
 
 def largest_file_fits():

@@ -35,7 +35,11 @@ GROUPS = (
     ("Return of a fleet of 100,000, simulated, ideal 200 s", fleet.measure),
     ("The page, bytes over the air", page.measure),
     ("Web: heap with phones, list and uplink (board interpreter)", web.measure_heap),
-    ("Web: the same with reader and schedule (board interpreter)", web.measure_heap, True),
+    (
+        "Web: the same with reader, schedule and an installer (board interpreter)",
+        web.measure_heap,
+        True,
+    ),
     ("Web: the tick under attack (board interpreter)", web.measure_attacks),
     ("Start (board interpreter)", startup.measure, "board"),
     ("Start (packaged interpreter)", startup.measure, "packaged"),

@@ -38,6 +38,7 @@ FLOOD_PER_S = 100
 _GRANT = 200  # records
 _GRANT_S = 1
 _PATIENCE_S = 2  # of who floods, for one answer
+_INSTALLER_S = 1.5
 _SPAN_S = 4
 _SPANS = 5
 _PIN = "24681357"
@@ -63,16 +64,23 @@ result = 0
 
 
 class _Phones:
-    """What people do at the page while a block runs: statuses, and one list of sessions."""
+    """What people do at the page while a block runs: statuses, and one list of sessions.
 
-    def __init__(self, board):
+    With `installer` one of them changes a setting and reads settings and keys as well, without end.
+    """
+
+    def __init__(self, board, installer):
         self._port = board.ports[80]
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._poll) for _ in range(PHONES)]
         self._threads.append(threading.Thread(target=self._download))
+        if installer:
+            self._threads.append(threading.Thread(target=self._install))
         self.cookie = ""
         self.answers: list[int] = []  # to the questions for the status
         self.tables: list[int] = []  # lines of each list that was asked for
+        self.changes: list[int] = []  # the answers to changes of a setting
+        self.read: list[bool] = []  # whether settings and keys came whole
 
     def ask(self, method, path, body=None):
         """Status, cookie and body of an answer; a status of 0 for none."""
@@ -116,11 +124,19 @@ class _Phones:
             self.tables.append(body.count(b"\r\n") - 1)
             self._stop.wait(POLL_S)
 
+    def _install(self):
+        while not self._stop.wait(_INSTALLER_S):
+            value = {"wake_after_s": 20 + len(self.changes)}
+            self.changes.append(self.ask("PUT", "/api/settings", value)[0])
+            for path in ("/api/settings", "/api/keys"):
+                status, _, body = self.ask("GET", path)
+                self.read.append(status == 200 and body.endswith(b"]}"))
+
 
 def measure_heap(everything=False):
     """Two phones at the page, one of them with lists of sessions, and a backlog going up.
 
-    `everything`: with card reader, keys and schedule as well.
+    `everything`: with card reader, keys and schedule as well, and an installer at work.
     """
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as kept:
         folder = pathlib.Path(name)
@@ -160,7 +176,7 @@ def _heap(board, cloud, notes, everything):
     board.set_world(wifi=True, plugged=True, cable_a=32, car_state="C", ap_clients=PHONES)
     board.power_on()
     board.wait_serial("holdfast: running", 30, place)
-    phones = _Phones(board)
+    phones = _Phones(board, everything)
     uplink.wait(lambda: phones.look("cloud")["state"] == "connected", 60)
     cloud.beat()
     uplink.wait(lambda: phones.look("online"), 30)
@@ -178,8 +194,8 @@ def _heap(board, cloud, notes, everything):
     worst = max(json.loads(note.read_text())["used"] for note in notes.glob("*"))
     good, tries = phones.answers.count(200), len(phones.answers)
     lists = phones.tables
-    assert good and (everything or (sent and lists)), "it was not busy"
-    return [
+    assert good and sent and lists, "it was not busy"
+    rows = [
         Row("heap in use, connected, a car charging", rest, "B", "heap budget", HEAP),
         Row("worst with two phones, a CSV and the uplink busy", worst, "B", "heap budget", HEAP),
         Row("statuses answered at the first try", good, "", "asked for", tries),
@@ -192,6 +208,12 @@ def _heap(board, cloud, notes, everything):
         ),
         Row("records that went up meanwhile", sent, "", "waited", 2 * SESSIONS),
     ]
+    if everything:
+        taken, made = phones.changes.count(200), len(phones.changes)
+        whole, asked = sum(phones.read), len(phones.read)
+        rows.append(Row("changes of a setting taken at the first try", taken, "", "made", made))
+        rows.append(Row("settings and keys that came whole", whole, "", "asked for", asked))
+    return rows
 
 
 class _Attack:

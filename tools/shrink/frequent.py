@@ -50,9 +50,8 @@ def _counts(module: Module) -> collections.Counter[str]:
         elif isinstance(node, (ast.arg, ast.keyword)) and node.arg:
             counts[node.arg] += 1
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if len(node.value) <= _INTERNED:
-                counts[node.value] += 1
+            counts[node.value] += len(node.value) <= _INTERNED
     for name in list(counts):
-        if not name.isidentifier() or keyword.iskeyword(name):
+        if not counts[name] or not name.isidentifier() or keyword.iskeyword(name):
             del counts[name]
     return counts

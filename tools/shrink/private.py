@@ -105,7 +105,7 @@ def _kin(program: Program, family: list[Module]) -> dict[ast.ClassDef, ast.Class
             for base in node.bases if isinstance(node, ast.ClassDef) else ():
                 meaning = program.meaning(module, base)
                 other = _class(program, meaning) if meaning else None
-                if other:
+                if other and isinstance(node, ast.ClassDef):
                     one, gone = kin[other], kin[node]
                     kin = {key: one if value is gone else value for key, value in kin.items()}
     return kin
@@ -170,9 +170,11 @@ def _rename_values(
     short: dict[tuple[ast.ClassDef, str], str],
 ) -> None:
     for node in module.nodes:
-        owner = module.class_of_self(node.value) if isinstance(node, ast.Attribute) else None
-        if owner and (kin[owner], node.attr) in short:
-            new = short[kin[owner], node.attr]
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner = module.class_of_self(node.value)
+        new = short.get((kin[owner], node.attr)) if owner else None
+        if owner and new:
             module.renamed[f"{owner.name}.{node.attr}"] = new
             node.attr = new
 
