@@ -134,12 +134,24 @@ function learn(reload) {
 
 // Settings
 
+// What the charger says of its way to the cloud, in the language of the page.
+function trouble(why) {
+  const { keys, en } = texts[1], english = en.split("\n")
+  for (const [i, key] of keys.split(" ").entries()) {
+    if (!key.startsWith("y.")) continue
+    const pattern = english[i].replace(/[.?()/]/g, "\\$&").replace(/\{\d\}/g, "(.+?)")
+    const found = new RegExp(`^${pattern}$`).exec(why)
+    if (found) return t(key, ...found.slice(1))
+  }
+  return why
+}
+
 async function showNetwork() {
   const form = await settingsForm(NETWORK, { text: t("network_text"), confirm: t("network_confirm") })
   const { wifi, cloud, online } = await call("GET", "status")
   const house = t("w." + (wifi ? wifi.house : "none")) + (wifi && wifi.rssi_dbm ? ` (${wifi.rssi_dbm} dBm)` : "")
   return [h("ul", {}, h("li", {}, `${t("house")}: ${house}`), h("li", {}, `${t("cloud")}: `,
-    t(online ? "online" : cloud ? "offline" : "no_cloud"), cloud && cloud.why ? h("small", {}, h("br"), cloud.why) : null)), ...form]
+    t(online ? "online" : cloud ? "offline" : "no_cloud"), cloud && cloud.why ? h("small", {}, h("br"), trouble(cloud.why)) : null)), ...form]
 }
 
 let table = null

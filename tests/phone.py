@@ -84,7 +84,7 @@ class Phone:
 
     def __init__(self, browser, address, language="en", quick=True, **how):
         self.language = language
-        self.words = source.texts(language, "page", "reasons", "more", "meanings")
+        self.words = source.texts(language, "page", "reasons", "more", "meanings", "troubles")
         self.address = address
         how = {"viewport": PHONE, "locale": LOCALES.get(language, language), **how}
         self.context = browser.new_context(**how)

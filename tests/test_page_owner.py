@@ -479,6 +479,21 @@ def test_the_schedule_editor_writes_what_it_reads(bench, new_phone):
         assert phone.page.evaluate("list => list.map(readSchedule)", odd) == [None] * len(odd)
 
 
+def test_trouble_with_the_cloud_is_told_in_the_pages_language(new_phone):
+    """Every sentence, with what the charger puts in; any other comes as it is."""
+    english = source.texts("en", "troubles")
+    values = ("cloud.example", "(-28928, 'MBEDTLS_ERR_X')")
+    said = [text.format(*values) for text in english.values()]
+    for language in source.LANGUAGES:
+        with new_phone(language) as phone:
+            phone.page.evaluate("loadMore()")
+            shown = phone.page.evaluate("list => list.map(trouble)", said)
+            its = source.texts(language, "troubles")
+            assert shown == [text.format(*values) for text in its.values()]
+            odd = ["the cloud has lost records", "", "Nobody answers at all"]
+            assert phone.page.evaluate("list => list.map(trouble)", odd) == odd
+
+
 def test_the_phones_time_zone_is_the_chargers(bench, new_phone):
     """The rule made from one year's changes holds in the next ones too."""
     rules = {}

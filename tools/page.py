@@ -9,6 +9,7 @@ comments, indentation and line ends that mean nothing; gzip does the rest.
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import pathlib
@@ -22,6 +23,7 @@ LANGUAGES = ("en", "nb", "de")
 PLACE = "firmware/web/"
 # What the firmware says in English itself
 _REASONS = ROOT / "firmware" / "reasons.txt"
+_TROUBLES = tuple(ROOT / "firmware" / "uplink" / name for name in ("trouble.py", "broker.py"))
 _STYLE = '<link rel="stylesheet" href="style.css">'
 _SCRIPT = '<script src="page.js"></script>'
 _TEXTS = '"@TEXTS@"'
@@ -46,15 +48,15 @@ def build_page() -> bytes:
 
 def build_more() -> bytes:
     """The part behind the PIN as one gzipped script. PageError as above."""
-    return _zipped(_script("more.js", "more", "meanings"))
+    return _zipped(_script("more.js", "more", "meanings", "troubles"))
 
 
 def texts(language: str, *parts: str) -> dict[str, str]:
     """{key: text} of some parts of a language, in the file's order.
 
-    The parts are "page", "more", "reasons" (by code) and "meanings" (of settings that have no name
-    in "more"); the last two are the firmware's own in English. PageError for a key that is there
-    twice, and for a text that is empty or has a line end.
+    The parts are "page", "more", "reasons" (by code), "meanings" (of settings that have no name in
+    "more") and "troubles" with the cloud; the last three are the firmware's own in English.
+    PageError for a key that is there twice, and for a text that is empty or has a line end.
     """
     name = f"page/texts/{language}.json"
     content = (SOURCE / "texts" / f"{language}.json").read_text(encoding="utf-8")
@@ -67,6 +69,12 @@ def texts(language: str, *parts: str) -> dict[str, str]:
             "m." + key: text for key, text in meanings.items() if "n." + key not in named
         }
         del found["meanings"]["m.pin"]  # it has a dialog of its own
+    troubles = _troubles()
+    its = found.get("troubles", {text: text for text in troubles})
+    if odd := sorted(set(its) ^ set(troubles)):
+        raise PageError(f"{name}: these are not the firmware's sentences about the cloud: {odd}.")
+    # The charger says them in English, without a code: the page knows them by their words.
+    found["troubles"] = {f"y.{n}": its[text] for n, text in enumerate(troubles)}
     chosen = _no_twins([pair for part in parts for pair in found[part].items()], name)
     for key, text in chosen.items():
         if not text or "\n" in text or " " in key:
@@ -81,6 +89,21 @@ def _firmware_texts(path: pathlib.Path) -> dict[str, str]:
         key, _, text = line.partition(" ")
         found[key] = text
     return found
+
+
+def _troubles() -> list[str]:
+    """What the firmware says of its way to the cloud; {0}, {1} for what it puts in."""
+    found: dict[str, None] = {}
+    for path in _TROUBLES:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                first, *rest = node.value.split("{}")
+                text = first + "".join(f"{{{n}}}{part}" for n, part in enumerate(rest))
+                if node not in docstrings and " " in text and text[-1] in ".?":
+                    found[text] = None
+    return list(found)
 
 
 def _no_twins(pairs: list[tuple[str, str]], name: str) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from micropython import const
 
-_UNHEARD_MS = const(75000)
+from firmware.uplink.uplink import FRESH_MS
+
 _UNKNOWN_S = const(120)  # the window until one is told, as in backoff.py
 _UNGRANTED_MS = const(60000)  # no grant for so long, or twice that: the cloud knows none
 
@@ -10,7 +11,7 @@ _UNGRANTED_MS = const(60000)  # no grant for so long, or twice that: the cloud k
 def connected(uplink):
     """A new connection: nothing is granted, and the cloud itself has not been heard."""
     uplink.connections = uplink.worker.connections
-    uplink.unheard_ms = _UNHEARD_MS
+    uplink.unheard_ms = FRESH_MS
     uplink.shy_ms = 0  # the connection itself has kept to the window
     uplink.status_ms = 0
     uplink.shown = None

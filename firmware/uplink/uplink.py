@@ -21,7 +21,7 @@ from firmware.uplink.backoff import NEEDS_CLOUD, STUCK
 
 _ROUND_MS = const(50)
 _HALF_MS = const(25)
-_FRESH_MS = const(75000)  # two heartbeats of 30 s may be missed
+FRESH_MS = const(75000)  # two heartbeats of 30 s may be missed
 _TRIES = const(40)  # rounds in a row that may find no memory: 2 s
 _STATUS_APART_MS = const(3000)
 _PENDING_MS = const(150)
@@ -46,7 +46,7 @@ class Uplink:
         self.to_keep = False  # something of this, or the window, is to be kept on flash
         self.online_s = 0  # uptime at which it was last online
         self.forgot = -1  # what had been acked when the cloud lost its records
-        self.unheard_ms = _FRESH_MS  # since the cloud itself said something
+        self.unheard_ms = FRESH_MS  # since the cloud itself said something
         self.replies = []  # (req, payload) of the last commands
         self.unlocking = None  # the req of a command that waits for the lock
         self.job = None  # steps of a command that takes long, a generator
@@ -125,7 +125,7 @@ class Uplink:
             briefly("firmware.uplink.setup").keep(self)
         worker.wifi_up = charger.station is None or charger.station.up
         worker.backoff.urgency = self._urgency()
-        self.unheard_ms = min(_FRESH_MS, self.unheard_ms + dt_ms)
+        self.unheard_ms = min(FRESH_MS, self.unheard_ms + dt_ms)
         connected = worker.state == "connected"
         if connected and self.connections != worker.connections:
             briefly("firmware.uplink.presence").connected(self)
@@ -140,7 +140,7 @@ class Uplink:
                 briefly("firmware.uplink." + todo[0]).receive(self, todo[1], todo[2])
                 if self.todo is todo:
                     self.todo = None
-        if not connected or self.unheard_ms >= _FRESH_MS or self.until_s:
+        if not connected or self.unheard_ms >= FRESH_MS or self.until_s:
             if access.online:
                 briefly("firmware.uplink.presence").gone(self)
         elif access.online:
