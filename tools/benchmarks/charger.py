@@ -41,15 +41,14 @@ def ask(board, code):
 
 
 class Load:
-    """The page polled ten times a second and the settings saved, while a block runs."""
+    """What people do to a charger while a block runs: each of the functions in a thread of its own.
 
-    def __init__(self, board):
-        self._board = board
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=f) for f in (self._poll, self._save)]
-        self.polls = 0
-        self.failed = 0
-        self.saves = 0
+    A function ends when `stop` is set.
+    """
+
+    def __init__(self, *functions):
+        self.stop = threading.Event()
+        self._threads = [threading.Thread(target=function) for function in functions]
 
     def __enter__(self):
         for thread in self._threads:
@@ -57,13 +56,24 @@ class Load:
         return self
 
     def __exit__(self, *_):
-        self._stop.set()
+        self.stop.set()
         for thread in self._threads:
             thread.join()
 
+
+class PageLoad(Load):
+    """The page polled ten times a second and the settings saved."""
+
+    def __init__(self, board):
+        super().__init__(self._poll, self._save)
+        self._board = board
+        self.polls = 0
+        self.failed = 0
+        self.saves = 0
+
     def _poll(self):
         due = time.monotonic()
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             connection = http.client.HTTPConnection("127.0.0.1", self._board.ports[80], timeout=5)
             try:
                 connection.request("GET", "/api/status")
@@ -74,11 +84,11 @@ class Load:
             finally:
                 connection.close()
             due += 1 / POLLS_PER_S
-            self._stop.wait(max(0, due - time.monotonic()))
+            self.stop.wait(max(0, due - time.monotonic()))
 
     def _save(self):
         amperes = 16
-        while not self._stop.wait(1):
+        while not self.stop.wait(1):
             amperes = 10 if amperes == 16 else 16
             ask(self._board, f"charger.settings.set_many({{'wake_after_s': {amperes}}})")
             self.saves += 1

@@ -6,7 +6,7 @@ import random
 import tempfile
 import time
 
-from tools.benchmarks.charger import ERASE_MS, Load, ask, running
+from tools.benchmarks.charger import ERASE_MS, PageLoad, ask, running
 from tools.benchmarks.table import Row
 
 TRIALS = 20
@@ -55,7 +55,7 @@ def measure(interpreter):
         gaps_ms["idle"] = ask(board, "result = charger.take_longest_gap_ms()")
         board.probe(_PREPARE)
         board.set_world(plugged=True, cable_a=32, draw_ma=16000)
-        with Load(board) as load:
+        with PageLoad(board) as load:
             for _ in range(TRIALS):
                 board.wait_hardware(lambda h: h["contactor"] == "open", 5, "the contactor")
                 board.set_world(car_state="C")

@@ -10,7 +10,7 @@ import time
 
 import microdot
 
-from tools.benchmarks.charger import Load, ask, running
+from tools.benchmarks.charger import PageLoad, ask, running
 from tools.benchmarks.table import Row
 from tools.firmware_files import compile_file
 from tools.virtual import heap_worst, process
@@ -59,7 +59,7 @@ def measure():
         own = process.own_heap("board", board.board)
         booted = board.probe(LIVE) - own
         board.set_world(plugged=True, cable_a=32, car_state="C")
-        with Load(board):
+        with PageLoad(board):
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:
                 live.append(board.probe(LIVE) - own)

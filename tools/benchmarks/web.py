@@ -16,13 +16,12 @@ import select
 import socket
 import statistics
 import tempfile
-import threading
 import time
 from unittest import mock
 
 from tools.bench.broker import Broker
 from tools.benchmarks import uplink
-from tools.benchmarks.charger import ask, free_port, running
+from tools.benchmarks.charger import Load, ask, free_port, running
 from tools.benchmarks.memory import HEAP, LIVE
 from tools.benchmarks.table import Row
 from tools.virtual import fitted, heap_worst, image, process
@@ -63,19 +62,16 @@ result = 0
 """
 
 
-class _Phones:
+class _Phones(Load):
     """What people do at the page while a block runs: statuses, and one list of sessions.
 
     With `installer` one of them changes a setting and reads settings and keys as well, without end.
     """
 
     def __init__(self, board, installer):
+        works = [self._poll] * PHONES + [self._download] + [self._install] * installer
+        super().__init__(*works)
         self._port = board.ports[80]
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._poll) for _ in range(PHONES)]
-        self._threads.append(threading.Thread(target=self._download))
-        if installer:
-            self._threads.append(threading.Thread(target=self._install))
         self.cookie = ""
         self.answers: list[int] = []  # to the questions for the status
         self.tables: list[int] = []  # lines of each list that was asked for
@@ -105,27 +101,20 @@ class _Phones:
         status, cookie, _ = self.ask("POST", "/api/login", {"pin": _PIN})
         assert status == 200, status
         self.cookie = cookie.partition(";")[0]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        return super().__enter__()
 
     def _poll(self):
-        while not self._stop.wait(POLL_S):
+        while not self.stop.wait(POLL_S):
             self.answers.append(self.ask("GET", "/api/status?brief")[0])
 
     def _download(self):
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             body = self.ask("GET", "/api/sessions?format=csv")[2]
             self.tables.append(body.count(b"\r\n") - 1)
-            self._stop.wait(POLL_S)
+            self.stop.wait(POLL_S)
 
     def _install(self):
-        while not self._stop.wait(_INSTALLER_S):
+        while not self.stop.wait(_INSTALLER_S):
             value = {"wake_after_s": 20 + len(self.changes)}
             self.changes.append(self.ask("PUT", "/api/settings", value)[0])
             for path in ("/api/settings", "/api/keys"):
@@ -216,21 +205,12 @@ def _heap(board, cloud, notes, everything):
     return rows
 
 
-class _Attack:
-    """What a thread does to the charger at `port` while a block runs."""
+class _Attack(Load):
+    """What somebody does to the charger at `port`."""
 
     def __init__(self, port):
+        super().__init__(self._run)
         self._place = ("127.0.0.1", port)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
 
     def _run(self):
         raise NotImplementedError
@@ -250,7 +230,7 @@ class _Loris(_Attack):
     def _run(self):
         all_of_them = [self._connect() for _ in range(SLOW)]
         begun = set()
-        while not self._stop.wait(0.05):
+        while not self.stop.wait(0.05):
             ready = select.select([], all_of_them, [], 0)[1]
             for connection in ready:
                 try:
@@ -274,7 +254,7 @@ class _Flood(_Attack):
         began = {}  # of each connection that is open, in the order in which they were made
         asked = set()
         due = time.monotonic()
-        while not self._stop.wait(max(0, due - time.monotonic())):
+        while not self.stop.wait(max(0, due - time.monotonic())):
             due += 1 / FLOOD_PER_S
             connection = socket.socket()
             connection.setblocking(False)
