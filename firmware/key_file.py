@@ -85,7 +85,7 @@ class KeyFile:
 
         In place of a damaged one comes None.
         """
-        return briefly(_WRITER).entries(self, first, most)
+        return briefly("firmware.key_pages").entries(self, first, most)
 
     def adding(self, entry, version=None):
         """Steps that add a key, or replace the one of the same card; BadKey at the first step.

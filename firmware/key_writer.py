@@ -1,9 +1,9 @@
-"""Pages of the list of keys, and a key more or less: a new file, which takes the old one's place.
+"""A key more or less: a new file of the list of keys, which takes the old one's place.
 
 Promises: memory for some 50 rows, whatever the length of the list; the list on flash is the old one
 until the new one is complete, and stays so when a change fails. Every row is checked on its way: a
-damaged one is left out and counted in the list's notice. Needed only while keys are shown or
-changed: see briefly.py. A whole new list is in key_replacing.py.
+damaged one is left out and counted in the list's notice. Needed only while keys are changed: see
+briefly.py. A whole new list is in key_replacing.py.
 """
 
 import os
@@ -17,13 +17,6 @@ pack = key_entry.pack
 seal = key_entry.seal
 
 STEP = 32  # rows read or written between two steps
-
-
-def entries(files, first, most):
-    """See KeyFile.entries."""
-    row = bytearray(keys.SIZE)
-    for index in range(first, min(first + most, files.count)):
-        yield key_entry.unpack(row) if files.read(index, row) else None
 
 
 def steps(files, adds, what, version):

@@ -1,10 +1,10 @@
-"""A key as people and clouds write it, from and to a row of the list; and the list's header.
+"""A key as people and clouds write it, to a row of the list; and the list's header.
 
 A key is a dict: "uid" (hexadecimal text, or bytes), and as one likes "label" (24 bytes of UTF-8),
 "parent" (20 bytes, as an OCPP idTag), "expiry_s" (seconds since 2000 UTC, 0 for none).
 
 Promises: what becomes a row has passed its check, the rest is a BadKey with the field; a row comes
-back as it was given. Needed only while keys are changed or shown: see firmware/briefly.py.
+back as it was given (firmware/key_pages.py). Needed only while keys are changed.
 """
 
 import binascii
@@ -33,16 +33,6 @@ def pack(entry, row):
     expiry_s = entry.get("expiry_s", 0)
     check_number("expiry_s", expiry_s)
     put_number(row, 56, 4, expiry_s)
-
-
-def unpack(row):
-    """The dict of a good `row`; `pack` takes it back."""
-    return {
-        "uid": uid.shown(card(row)),
-        "label": keys.label(row),
-        "parent": keys.parent(row),
-        "expiry_s": keys.expiry_s(row),
-    }
 
 
 def card(row):

@@ -5,6 +5,7 @@ import sys
 
 from access_key_rows import card, entries, entry, finish, loaded, pages
 
+from firmware import key_pages
 from firmware.access import key_entry, keys, uid
 from firmware.access.uid import BadKey
 
@@ -81,7 +82,7 @@ def rows():
             key_entry.pack(changed, row)
             key_entry.seal(row, 77)
             assert keys.is_good(row, 77) and not keys.is_good(row, 78)
-            assert key_entry.unpack(row) == changed, changed
+            assert key_pages.entry(row) == changed, changed
     text_too = ("\n", "a\x00b", "\x7f", None, 5, b"x", [])
     for field, values in (
         ("label", text_too + ("x" * 25, "\u00e5" * 13)),
