@@ -165,6 +165,7 @@ class Server:
     def __init__(self, application, port):
         self._application = application
         self._port = port
+        self._full = error(503, "OutOfMemory")  # made while there is memory for it
         # Every connection as [its task, when it ends at the latest, since when it may be dropped]
         self._open = []
 
@@ -221,7 +222,7 @@ class Server:
         except ValueError:
             answer = error(400, "NotHttpAtAll")
         except MemoryError:
-            answer = error(503, "OutOfMemory")
+            answer = self._full
         refused = answer is not None
         more = 0 if request.method == "HEAD" else 1
         connection[1] = connection[2] = ticks.add(clock.now_ms(), _ANSWER_MS)
@@ -238,7 +239,7 @@ class Server:
             except MemoryError:
                 body = None
                 tries -= 1
-                answer = error(503, "OutOfMemory")
+                answer = self._full
             except Exception as e:  # noqa: BLE001 -- an error in one route is no reason to end
                 sys.print_exception(e)
                 answer = error(500, "InternalError")
@@ -247,14 +248,11 @@ class Server:
         status, kind, body, headers = answer
         counted = isinstance(body, (str, bytes))
         chunked = not counted and not request.old
-        if "Cache-Control" not in headers:
-            headers += "Cache-Control: no-store\r\n"
+        size = -1
         if counted:
             body = memoryview(body)  # str too: its UTF-8, without a copy
-            headers += "Content-Length: {}\r\n".format(len(body))
-        elif chunked:
-            headers += "Transfer-Encoding: chunked\r\n"
-        data = (_HEAD.format(status, kind) + headers + "\r\n").encode()
+            size = len(body)
+        data = await _soon(_head, status, kind, headers, size, chunked)
         at = 0
         try:
             # The head goes together with the first piece: alone, it would hold that up until its
@@ -268,7 +266,7 @@ class Server:
                     at += _PIECE
                     more = len(piece)
                     if chunked:
-                        data = await _joined((data, b"%x\r\n" % more, piece, b"\r\n"))
+                        data = await _soon(b"".join, (data, b"%x\r\n" % more, piece, b"\r\n"))
                     elif data:
                         data += piece
                     else:
@@ -291,11 +289,21 @@ class Server:
                 break
 
 
-async def _joined(parts):
-    """Bytes of several in one piece, as soon as there is memory for it."""
+def _head(status, kind, headers, size, chunked):
+    if "Cache-Control" not in headers:
+        headers += "Cache-Control: no-store\r\n"
+    if size >= 0:
+        headers += "Content-Length: {}\r\n".format(size)
+    elif chunked:
+        headers += "Transfer-Encoding: chunked\r\n"
+    return (_HEAD.format(status, kind) + headers + "\r\n").encode()
+
+
+async def _soon(function, *arguments):
+    """What the function returns, once there is memory for it."""
     for _ in range(_TRIES):
         try:
-            return b"".join(parts)
+            return function(*arguments)
         except MemoryError:
             await asyncio.sleep_ms(_SHORT_MS)
     raise MemoryError
