@@ -25,10 +25,11 @@ def set_many(settings, changes):
         if row[4] & RESTART and getattr(settings, name) != changes[name]:
             restart = True
     check_together(lambda name: changes[name] if name in changes else settings.get(name))
+    # From here on nothing may fail for want of memory: that would be some of them.
+    changed = (settings.changed + list(changes))[:_MOST_CHANGED]
     for name, value in changes.items():
         setattr(settings, name, value)
-        if len(settings.changed) < _MOST_CHANGED:
-            settings.changed.append(name)
+    settings.changed = changed
     settings.revision += 1
     settings.unsaved = True
     return restart

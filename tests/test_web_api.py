@@ -1139,6 +1139,47 @@ def test_without_memory_it_says_so_and_charges_on(web):
     assert web.hardware()["contactor"] == "closed"
 
 
+def test_who_asks_need_not_ask_again_for_want_of_memory(web):
+    """A read is done anew, a change as long as nothing of it has been done; no change twice."""
+    cookie = web.login()
+    its = "import firmware.app\ncharger = firmware.app.charger\n"
+    web.probe(
+        "calls = []\n"
+        "def short(of, name, times):\n"
+        "    calls.clear()\n"
+        "    real = getattr(of, name)\n"
+        "    def call(*given):\n"
+        "        calls.append(name)\n"
+        "        if len(calls) <= times:\n"
+        "            raise MemoryError\n"
+        "        return real(*given)\n"
+        "    setattr(of, name, call)\n"
+        "main.short = short\n"
+        "main.calls = calls\n"
+    )
+
+    def ask(of, name, times, *what):
+        web.probe(its + f"main.short({of}, {name!r}, {times})")
+        try:
+            return web.ask_page(*what, cookie=cookie), web.probe("result = len(main.calls)")
+        finally:
+            web.probe(its + f"delattr({of}, {name!r})")
+
+    settings = "charger.settings"
+    answer, calls = ask(settings, "describe", 4, "GET", "/api/settings")
+    assert answer.status == 200 and answer.json["settings"] and calls == 5
+    answer, calls = ask(settings, "describe", 9, "GET", "/api/settings")
+    assert answer.status == 503 and calls == 5
+    answer, calls = ask(settings, "set_many", 9, "PUT", "/api/settings", {"mains_v": 222})
+    assert answer.json == {"ok": True, "restart": False} and calls == 10
+    assert web.ask("charger.settings.mains_v") == 222
+    answer, calls = ask(settings, "set_many", 99, "PUT", "/api/settings", {"mains_v": 223})
+    assert answer.status == 503 and web.ask("charger.settings.mains_v") == 222
+    assert web.ask_page("PUT", "/api/settings", {"mains_v": 230}, cookie=cookie).status == 200
+    answer, calls = ask("charger.access", "start", 1, "POST", "/api/start")
+    assert answer.status == 503 and calls == 1
+
+
 GOOD = (
     b"GET / HTTP/1.1\r\nHost: %(host)s\r\n\r\n",
     b"GET /unlock HTTP/1.1\r\nHost: %(host)s\r\nAccept-Language: nb\r\n\r\n",

@@ -226,8 +226,7 @@ class Server:
         refused = answer is not None
         more = 0 if request.method == "HEAD" else 1
         connection[1] = connection[2] = ticks.add(clock.now_ms(), _ANSWER_MS)
-        # What asks for the same once more changes nothing (RFC 9110, 9.2.2), but for a POST.
-        tries = 1 if request.method == "POST" else _TRIES
+        tries = _TRIES if request.method in ("GET", "HEAD") else 1  # what reads can do so again
         while tries and not refused:
             try:
                 answer = await self._application(request)

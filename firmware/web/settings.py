@@ -1,5 +1,6 @@
 """The settings table over HTTP, and the first run, which is anyone's."""
 
+import asyncio
 import json
 
 from firmware.briefly import briefly
@@ -7,7 +8,8 @@ from firmware.settings import SettingsError
 from firmware.web.server import error
 
 _LOGIN = "firmware.web.login"
-_TRIES = 20  # a tenth of a second apart
+_TRIES = 20
+_SHORT_MS = 100  # between them: of memory
 
 
 async def get(charger, request):
@@ -36,7 +38,7 @@ def _rows(settings):
 
 async def put(charger, request):
     """All of the values or none; the charger writes them to flash by itself."""
-    return _change(charger, request, request.content)
+    return await _change(charger, request, request.content)
 
 
 async def post(charger, request):
@@ -47,19 +49,27 @@ async def post(charger, request):
     if not isinstance(changes, dict):
         return error(400, "InvalidJson")
     changes["pin"] = request.content.get("pin", "")
-    answer = _change(charger, request, changes)
+    answer = await _change(charger, request, changes)
     if answer[0] == 200:
         answer = answer[:3] + (briefly(_LOGIN).admit(charger),)
     return answer
 
 
-def _change(charger, request, changes):
-    try:
-        if changes.get("pin") == "":
-            raise SettingsError("pin", "must have at least 4 digits")
-        restart = charger.settings.set_many(changes)
-    except SettingsError as e:
-        return error(400, "Setting", "", {"field": e.field, "reason": str(e) + "."})
+async def _change(charger, request, changes):
+    left = _TRIES
+    while True:
+        try:
+            if changes.get("pin") == "":
+                raise SettingsError("pin", "must have at least 4 digits")
+            restart = charger.settings.set_many(changes)
+            break
+        except SettingsError as e:
+            return error(400, "Setting", "", {"field": e.field, "reason": str(e) + "."})
+        except MemoryError:  # none of the values is in force
+            left -= 1
+            if not left:
+                raise
+        await asyncio.sleep_ms(_SHORT_MS)
     # Who had neither at the start has not loaded what it takes.
     if charger.uplink is None and changes.get("cloud_host"):
         restart = True

@@ -75,7 +75,7 @@ class _Phones(Load):
         self.cookie = ""
         self.answers: list[int] = []  # to the questions for the status
         self.tables: list[int] = []  # lines of each list that was asked for
-        self.changes: list[int] = []  # the answers to changes of a setting
+        self.changes: list[bool] = []  # whether changes of a setting were taken
         self.read: list[bool] = []  # whether settings and keys came whole
 
     def ask(self, method, path, body=None):
@@ -115,11 +115,18 @@ class _Phones(Load):
 
     def _install(self):
         while not self.stop.wait(_INSTALLER_S):
-            value = {"wake_after_s": 20 + len(self.changes)}
-            self.changes.append(self.ask("PUT", "/api/settings", value)[0])
+            value = 20 + len(self.changes)
+            change = {"wake_after_s": value}
+            taken = self.ask("PUT", "/api/settings", change)[0] == 200
             for path in ("/api/settings", "/api/keys"):
                 status, _, body = self.ask("GET", path)
-                self.read.append(status == 200 and body.endswith(b"]}"))
+                whole = status == 200 and body.endswith(b"]}")
+                self.read.append(whole)
+                if whole and path == "/api/settings":
+                    rows = json.loads(body)["settings"]
+                    shown = {row["name"]: row.get("value") for row in rows}
+                    taken = taken and shown["wake_after_s"] == value
+            self.changes.append(taken)
 
 
 def measure_heap(everything=False):
@@ -198,7 +205,7 @@ def _heap(board, cloud, notes, everything):
         Row("records that went up meanwhile", sent, "", "waited", 2 * SESSIONS),
     ]
     if everything:
-        taken, made = phones.changes.count(200), len(phones.changes)
+        taken, made = sum(phones.changes), len(phones.changes)
         whole, asked = sum(phones.read), len(phones.read)
         rows.append(Row("changes of a setting taken at the first try", taken, "", "made", made))
         rows.append(Row("settings and keys that came whole", whole, "", "asked for", asked))
