@@ -251,9 +251,9 @@ class Server:
         if counted:
             body = memoryview(body)  # str too: its UTF-8, without a copy
             size = len(body)
-        data = await _soon(_head, status, kind, headers, size, chunked)
         at = 0
         try:
+            data = await _soon(_head, status, kind, headers, size, chunked)
             # The head goes together with the first piece: alone, it would hold that up until its
             # receipt comes.
             while more or data:
