@@ -12,6 +12,9 @@ While all four are being answered it is turned away.
 
 Paths and queries are not percent-decoded: no path or parameter of the API needs it, and a path that
 is not written as in the table does not exist.
+
+Microdot would do all of that and more. With asyncio it takes 21 KB of the heap (`make bench`), and
+those are not there beside the charging, the cloud, both WiFi networks and a card reader.
 """
 
 import asyncio
