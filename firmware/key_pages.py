@@ -1,7 +1,5 @@
 """Pages of the list of keys, to be shown; needed for as long as one is."""
 
-import binascii
-
 from firmware.access import keys
 
 
@@ -15,7 +13,7 @@ def entries(files, first, most):
 def entry(row):
     """The dict of a good `row`; key_entry.pack takes it back."""
     return {
-        "uid": binascii.hexlify(row[1 : 1 + row[0]]).decode().upper(),
+        "uid": bytes(row[1 : 1 + row[0]]).hex().upper(),
         "label": keys.label(row),
         "parent": keys.parent(row),
         "expiry_s": keys.expiry_s(row),

@@ -57,10 +57,7 @@ def _row(line):
 
 
 def describe(settings):
-    """Yield one dict for each setting: name, value, default, allowed, unit, meaning, restart.
-
-    A secret has `set` (yes or no) in place of its value.
-    """
+    """See Settings.describe."""
     for name, default, allowed, unit, flags, meaning in rows():
         shown = {
             "name": name,

@@ -15,6 +15,11 @@ def test_power_cut_at_every_flash_operation(interpreter):
     assert int(done.stdout.split()[1]) >= 10, "the sweep met hardly any flash operation"
 
 
+def test_without_memory_all_of_a_change_or_none(interpreter):
+    done = interpreter.run("settings_memory.py", heap="256K")
+    print(interpreter.name, done.stdout)
+
+
 def test_host_tools_write_the_same_file(tmp_path):
     (tmp_path / "settings.json").write_bytes(
         settings_file.encode({"board": "esp32_devkit", "phases": 1})

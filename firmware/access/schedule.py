@@ -13,8 +13,8 @@ class Schedule:
 
     `offset_s` is what to add to the next change's time for the clock on the wall.
     ValueError with a sentence for what is no schedule or no rule. Between two changes nothing is
-    computed and nothing allocated. Finding the next ones takes 3 KB for a moment; MemoryError: they
-    are not there, and nothing has changed.
+    computed and nothing allocated. Finding the next one takes 1.6 KB for a moment (compiled, 32-bit
+    words); MemoryError: they are not there, and nothing has changed.
     """
 
     def __init__(self, text, rule):

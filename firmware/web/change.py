@@ -22,8 +22,8 @@ def refuse(request):
             content = json.loads(request.body)
         except (ValueError, TypeError):
             content = None
-        request.body = None
         if not isinstance(content, dict):
             return error(400, "InvalidJson")
+        request.body = None
         request.content = content
     return None

@@ -11,10 +11,9 @@ import asyncio
 from micropython import const
 
 from firmware.briefly import briefly, its_end, turn
-from firmware.web.server import error
+from firmware.web.server import SHORT_MS, error
 
 _TRIES = const(10)
-_SHORT_MS = const(100)  # of memory
 _IDLE_S = const(1800)
 _LOGIN_S = const(43200)
 
@@ -134,7 +133,7 @@ def application(charger):
                 left -= 1
                 if not left:
                     raise
-            await asyncio.sleep_ms(_SHORT_MS)
+            await asyncio.sleep_ms(SHORT_MS)
         return await route(charger, request)
 
     return answer

@@ -32,7 +32,7 @@ _REQUEST_MS = const(8000)
 _ANSWER_MS = const(30000)  # a lock that needs a second try
 _STALLED_MS = const(1000)
 _ROUND_MS = const(250)
-_SHORT_MS = const(100)  # of memory
+SHORT_MS = const(100)  # of memory: the next try comes then
 _TRIES = const(5)
 _WAITING = const(2)  # peers that the port keeps: each of them takes one of the chip's few sockets
 _CHUNK = const(256)
@@ -246,7 +246,7 @@ class Server:
                 sys.print_exception(e)
                 answer = error(500, "InternalError")
                 break
-            await asyncio.sleep_ms(_SHORT_MS)
+            await asyncio.sleep_ms(SHORT_MS)
         status, kind, body, headers = answer
         counted = isinstance(body, (str, bytes))
         chunked = not counted and not request.old
@@ -307,7 +307,7 @@ async def _soon(function, *arguments):
         try:
             return function(*arguments)
         except MemoryError:
-            await asyncio.sleep_ms(_SHORT_MS)
+            await asyncio.sleep_ms(SHORT_MS)
     raise MemoryError
 
 
@@ -322,4 +322,4 @@ async def _next(body):
                 await asyncio.sleep_ms(0)
         if piece is not False:
             return piece
-        await asyncio.sleep_ms(_SHORT_MS)
+        await asyncio.sleep_ms(SHORT_MS)

@@ -5,11 +5,10 @@ import json
 
 from firmware.briefly import briefly
 from firmware.settings import SettingsError
-from firmware.web.server import error
+from firmware.web.server import SHORT_MS, error
 
 _LOGIN = "firmware.web.login"
 _TRIES = 20
-_SHORT_MS = 100  # between them: of memory
 
 
 async def get(charger, request):
@@ -69,7 +68,7 @@ async def _change(charger, request, changes):
             left -= 1
             if not left:
                 raise
-        await asyncio.sleep_ms(_SHORT_MS)
+        await asyncio.sleep_ms(SHORT_MS)
     # Who had neither at the start has not loaded what it takes.
     if charger.uplink is None and changes.get("cloud_host"):
         restart = True
