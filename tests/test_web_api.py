@@ -1122,7 +1122,12 @@ def test_without_memory_it_says_so_and_charges_on(web):
         "main.kept = kept\n"
     )
     counts = {}
-    for left in (16, 12, 9, 7, 5, 5, 4, 4):
+    asked = 0
+    levels = (16, 12, 9, 7, 5, 5, 4, 4)
+    for left in (*levels, *[5] * 8):
+        if asked >= len(levels) * len(paths) and counts.get(503):
+            break  # else once more: which of the two ends it takes is chance
+        asked += len(paths)
         web.probe(f"main.fill({left})")
         for path in paths:
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -1132,8 +1137,9 @@ def test_without_memory_it_says_so_and_charges_on(web):
         web.wait_status(lambda status: status["heap_free"] > 17 << 10)
         assert not web.probe("result = [one for one in main.kept if one]")
     print(web.interpreter, counts)
-    # Where there is nothing left even for a refusal, the connection just ends.
-    assert counts.get(503, 0) > 3 and counts[200] > 3, counts
+    # It was too short several times, and that was said; where there is nothing left even for a
+    # refusal, the connection just ends.
+    assert asked - counts[200] > 3 and counts.get(503) and counts[200] > 3, counts
     for path in paths:
         assert web.ask_page("GET", path, cookie=cookie).status == 200
     assert web.hardware()["contactor"] == "closed"
